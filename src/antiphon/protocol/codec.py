@@ -12,7 +12,9 @@ the long way (measured: performance.md 1).
 from __future__ import annotations
 
 import binascii
+import itertools
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -20,6 +22,7 @@ import msgspec
 import pybase64
 
 from antiphon.errors import LocalProtocolError, RemoteProtocolError
+
 from . import events as ev
 
 E = TypeVar("E")
@@ -40,6 +43,8 @@ class Shape(msgspec.Struct, frozen=True):
     "The field that is the payload itself, whatever it holds."
     always: tuple[str, ...] = ()
     "Fields that are written even when they hold None."
+    as_text: tuple[str, ...] = ()
+    "Fields that are text, though a peer may send a number."
 
 
 CLIENT = (
@@ -99,7 +104,11 @@ SERVER = (
     ),
     Shape(ev.AgentChatResponsePart, "agent_chat_response_part", "text_response_part", names={"part": "type"}),
     Shape(
-        ev.AgentReasoningResponsePart, "agent_reasoning_response_part", "reasoning_response_part", names={"part": "type"}
+        ev.AgentReasoningResponsePart,
+        "agent_reasoning_response_part",
+        "reasoning_response_part",
+        names={"part": "type"},
+        as_text=("event_id",),  # the one id that the contract makes a string (S8)
     ),
     Shape(ev.AgentResponseMetadata, "agent_response_metadata", "agent_response_metadata_event"),
     Shape(ev.AgentResponseComplete, "agent_response_complete", "agent_response_complete_event"),
@@ -129,11 +138,11 @@ SERVER = (
     Shape(ev.ErrorEvent, "error", "error_event"),
     Shape(ev.ClientErrorEvent, "client_error", "error_event"),
     Shape(ev.QueueStatus, "queue_status", "queue_status_event"),
-    Shape(ev.DtmfRequest, "dtmf_request", "dtmf_request"),
+    Shape(ev.DtmfRequest, "dtmf_request"),
     Shape(ev.TurnWaterfall, "antiphon_waterfall", "antiphon_waterfall_event"),
 )
 
-_OPTIONAL_PAYLOAD = {"guardrail_triggered", "external_agent_connected", "external_agent_disconnected", "dtmf_request"}
+_OPTIONAL_PAYLOAD = {"guardrail_triggered", "external_agent_connected", "external_agent_disconnected"}
 "Messages that are complete without their payload object (observed, or 'type only' in the contract)."
 
 
@@ -160,6 +169,11 @@ _decode_json = msgspec.json.Decoder(dict[str, Any]).decode
 _encode_json = msgspec.json.Encoder().encode
 _AUDIO_PREFIXES = ('{"user_audio_chunk": "', '{"user_audio_chunk":"')
 
+MAX_DEPTH = 100
+"Levels of nesting in one message. What is read here is written again elsewhere, from a deeper stack."
+_MAX_ERROR = 300
+"Characters of an error's text: the parser quotes what it does not like, however long that is."
+
 
 def wire_type(event: ev.ServerEvent | ev.ClientEvent) -> str:
     """The wire's name of an event: what `client_events` lists."""
@@ -181,7 +195,7 @@ def decode_client(text: str) -> ev.ClientEvent:
         RemoteProtocolError: it is no JSON object, lacks a required field, or a field has an impossible value.
     """
     for prefix in _AUDIO_PREFIXES:
-        if text.startswith(prefix) and text.endswith('"}'):
+        if text.startswith(prefix) and text.endswith('"}', len(prefix)):
             try:
                 return ev.UserAudio(pybase64.b64decode(text[len(prefix) : -2], validate=True))
             except (binascii.Error, ValueError):
@@ -206,9 +220,25 @@ def decode_server(text: str) -> ev.ServerEvent:
 
 def _parse(text: str) -> dict[str, Any]:
     try:
-        return _decode_json(text)
+        message = _decode_json(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise RemoteProtocolError(f"not a JSON object: {error}") from error
+    if text.count("{") + text.count("[") > MAX_DEPTH and _deeper(message, MAX_DEPTH):
+        raise RemoteProtocolError(f"more than {MAX_DEPTH} levels of nesting")
+    return message
+
+
+_CONTAINERS = (dict, list)
+
+
+def _deeper(message: dict[str, Any], depth: int) -> bool:
+    level: list[dict[str, Any] | list[Any]] = [message]
+    for _ in range(depth):
+        inside = (node.values() if isinstance(node, dict) else node for node in level)
+        level = [value for value in itertools.chain.from_iterable(inside) if type(value) in _CONTAINERS]
+        if not level:
+            return False
+    return True
 
 
 def _read(message: dict[str, Any], table: _Table) -> Any:
@@ -227,12 +257,19 @@ def _read(message: dict[str, Any], table: _Table) -> Any:
         if field is None:
             if key != "type" or shape.payload is not None:
                 extra[key] = value
-        elif value is not None or field not in defaults:
-            values.setdefault(field, value)
+        elif (value is not None or field not in defaults) and (key not in shape.aliases or field not in values):
+            values[field] = str(value) if field in shape.as_text and isinstance(value, int) else value
     try:
         return msgspec.convert({**values, "extra": extra}, shape.event, strict=False)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise RemoteProtocolError(f"{shape.type}: {error}", error_type=_blame(error)) from error
+        raise _unreadable(shape, error) from error
+
+
+def _unreadable(shape: Shape, error: Exception) -> RemoteProtocolError:
+    """The parser's complaint, in the words of the wire."""
+    text = re.sub(r"(`(?:\$\.)?)(\w+)", lambda found: found[1] + shape.names.get(found[2], found[2]), str(error))
+    kind = "missing_fields" if "missing required field" in text else "value_error"
+    return RemoteProtocolError(f"{shape.type}: {text}"[:_MAX_ERROR], error_type=kind)
 
 
 def _payload(message: dict[str, Any], shape: Shape) -> dict[str, Any]:
@@ -246,60 +283,81 @@ def _payload(message: dict[str, Any], shape: Shape) -> dict[str, Any]:
     raise RemoteProtocolError(f"{shape.type}: no object {shape.payload!r}", error_type="missing_fields")
 
 
-def _blame(error: Exception) -> str:
-    return "missing_fields" if "missing required field" in str(error) else "value_error"
-
-
 def _base64(value: object, where: str) -> bytes:
     if not isinstance(value, str):
         raise RemoteProtocolError(f"{where}: not base64 text", error_type="value_error")
     try:
         return pybase64.b64decode(value, validate=True)
     except (binascii.Error, ValueError) as error:
+        if len(lines := value.split()) > 1:  # MIME encoders break their lines
+            return _base64("".join(lines), where)
         raise RemoteProtocolError(f"{where}: not base64 ({error})", error_type="value_error") from error
 
 
+class _AudioPayload(msgspec.Struct):
+    event_id: int
+    alignment: ev.Alignment | None = None
+
+
 def _agent_audio(message: dict[str, Any]) -> ev.AgentAudio:
-    body = _payload(message, _SERVER.by_type["audio"])
+    shape = _SERVER.by_type["audio"]
+    body = _payload(message, shape)
     audio = _base64(body.get("audio_base_64") or "", "audio_event.audio_base_64")
     extra = {k: v for k, v in body.items() if k not in ("audio_base_64", "event_id", "alignment")}
+    alignment = body.get("alignment")
+    if isinstance(alignment, dict):  # a list that is null is an empty one
+        body["alignment"] = {k: v for k, v in alignment.items() if v is not None}  # pyright: ignore[reportUnknownVariableType]
     try:
-        alignment = msgspec.convert(body.get("alignment"), ev.Alignment | None, strict=False)
-        event_id = msgspec.convert(body.get("event_id"), int, strict=False)
+        payload = msgspec.convert(body, _AudioPayload, strict=False)
     except msgspec.ValidationError as error:
-        raise RemoteProtocolError(f"audio: {error}", error_type=_blame(error)) from error
-    return ev.AgentAudio(audio=audio, event_id=event_id, alignment=alignment, extra=extra)
+        raise _unreadable(shape, error) from error
+    return ev.AgentAudio(audio=audio, event_id=payload.event_id, alignment=payload.alignment, extra=extra)
 
 
 def _multimodal(message: dict[str, Any]) -> ev.MultimodalMessage:
     """`files` wins over `file` (protocol.md C8); `text` is a whole user_message inside."""
-    text, files = message.get("text"), message.get("files") or [message.get("file")]
+    said, files = message.get("text"), message.get("files") or [message.get("file")]
     extra = {k: v for k, v in message.items() if k not in ("type", "text", "file", "files")}
-    if isinstance(text, dict):
-        text = text.get("text")  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    values: dict[str, Any] = {"text": said}
+    if isinstance(said, dict):
+        values = {key: said.get(key) for key in ("text", "rich_content_id")}  # pyright: ignore[reportUnknownMemberType]
     try:
         ids = [file["file_id"] for file in files if file is not None]
-        return msgspec.convert({"text": text, "file_ids": ids, "extra": extra}, ev.MultimodalMessage, strict=False)
+        return msgspec.convert({**values, "file_ids": ids, "extra": extra}, ev.MultimodalMessage, strict=False)
     except (msgspec.ValidationError, KeyError, TypeError) as error:
-        raise RemoteProtocolError(f"multimodal_message: {error}", error_type="value_error") from error
+        raise RemoteProtocolError(f"multimodal_message: {error}"[:_MAX_ERROR], error_type="value_error") from error
 
 
 # ------------------------------------------------------------------------------------------------------- writing
 
 
 def encode_client(event: ev.ClientEvent) -> str:
-    """One message to a server, in exactly the text that `json.dumps` prints (the original's tests compare strings)."""
+    """One message to a server, in exactly the text that `json.dumps` prints (the original's tests compare strings).
+
+    Raises:
+        LocalProtocolError: it is no client's message, or it holds something that JSON cannot say.
+    """
     if isinstance(event, ev.UserAudio):
         return _AUDIO_PREFIXES[0] + pybase64.b64encode(event.audio).decode("ascii") + '"}'
-    return json.dumps(client_json(event))
+    try:
+        return json.dumps(client_json(event))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"{wire_type(event)} cannot be written as JSON: {error}") from error
 
 
 def encode_server(event: ev.ServerEvent) -> str:
-    """One message to a client: compact, payload first, `type` last, as the original server writes."""
+    """One message to a client: compact, payload first, `type` last, as the original server writes.
+
+    Raises:
+        LocalProtocolError: it is no server's message, or it holds something that JSON cannot say.
+    """
     if type(event) is ev.AgentAudio and event.alignment is None and not event.extra:
         audio = pybase64.b64encode(event.audio).decode("ascii")
         return f'{{"audio_event":{{"audio_base_64":"{audio}","event_id":{event.event_id}}},"type":"audio"}}'
-    return _encode_json(server_json(event)).decode()
+    try:
+        return _encode_json(server_json(event)).decode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"{wire_type(event)} cannot be written as JSON: {error}") from error
 
 
 def client_json(event: ev.ClientEvent) -> dict[str, Any]:
@@ -311,13 +369,17 @@ def client_json(event: ev.ClientEvent) -> dict[str, Any]:
     if isinstance(event, ev.MultimodalMessage):
         files = [{"type": "file_input", "file_id": file_id} for file_id in event.file_ids]
         message: dict[str, Any] = {"type": "multimodal_message"}
-        if event.text is not None:
+        if event.text is not None or event.rich_content_id is not None:
             message["text"] = {"type": "user_message", "text": event.text}
+        if event.rich_content_id is not None:
+            message["text"]["rich_content_id"] = event.rich_content_id
         if files:
             message["file"], message["files"] = files[0], files
-        return message | event.extra
-    shape = _CLIENT.by_event[type(event)]
-    return {"type": shape.type, **_fields(event, shape)}
+        return event.extra | message if event.extra else message
+    shape = _CLIENT.by_event.get(type(event))
+    if shape is None:
+        raise LocalProtocolError(f"{type(event).__name__} is not a client's message")
+    return _fields(event, shape, {"type": shape.type})
 
 
 def server_json(event: ev.ServerEvent) -> dict[str, Any]:
@@ -325,23 +387,28 @@ def server_json(event: ev.ServerEvent) -> dict[str, Any]:
     if isinstance(event, ev.UnknownEvent):
         return event.message
     shape = _SERVER.by_event.get(type(event))
-    if shape is None or shape.payload is None:
+    if shape is None:
         raise LocalProtocolError(f"{type(event).__name__} is not a server's message")
-    return {shape.payload: _fields(event, shape), "type": shape.type}
+    if shape.payload is None:
+        return {**_fields(event, shape, {}), "type": shape.type}
+    return {shape.payload: _fields(event, shape, {}), "type": shape.type}
 
 
-def _fields(event: ev.Event, shape: Shape) -> dict[str, Any]:
+def _fields(event: ev.Event, shape: Shape, body: dict[str, Any]) -> dict[str, Any]:
+    """The event's fields, added to `body` under their wire names; unknown ones come last and displace nothing."""
     if shape.opaque is not None:
         return getattr(event, shape.opaque)
-    body: dict[str, Any] = {}
     for field in event.__struct_fields__:
-        value = getattr(event, field)
+        value: Any = getattr(event, field)
         if field == "extra" or (value is None and field not in shape.always):
             continue
-        if type(value) is bytes:
-            value = pybase64.b64encode(value).decode("ascii")
-        body[shape.names.get(field, field)] = value
-    body.update(event.extra)
+        name = shape.names.get(field, field)
+        if type(value) is bytes and shape.event is ev.AgentAudio:
+            body[name] = pybase64.b64encode(value).decode("ascii")
+        else:
+            body[name] = value
+    for key, value in event.extra.items():
+        body.setdefault(key, value)
     return body
 
 

@@ -1,7 +1,7 @@
 """The vocabulary of a conversation: every message that can cross the wire, as a value.
 
-Session, journal, wire, dashboard, record and tests all speak these types; there is no other event model. Field names are
-ours; the wire's names live in `codec.py` alone. "Source" names a message of the protocol study (C3, S12, ...).
+Session, journal, wire, dashboard, record and tests all speak these types; there is no other event model. Field names
+are ours; the wire's names live in `codec.py` alone. "Source" names a message of the protocol study (C3, S12, ...).
 
 Every event keeps the fields it does not know in `extra`, and a message of an unknown type becomes an `UnknownEvent`, so
 that nothing a newer peer says is lost.
@@ -23,7 +23,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     "How the journal keeps it: as it is, without its audio (which the recording holds), or not at all."
 
     extra: Json = {}
-    "Fields this version does not know, by their wire names."
+    "Fields of the payload that this version does not know, by their wire names; they are written back."
 
 
 class UnknownEvent(msgspec.Struct, frozen=True):
@@ -64,7 +64,8 @@ class UserAudio(msgspec.Struct, frozen=True):
 class Pong(Event, frozen=True):
     """The answer to a Ping; its delay is the round trip. Source: C2."""
 
-    event_id: int
+    event_id: int | None = None
+    "That of the Ping; the older contract lets it be missing."
 
 
 class ClientToolResult(Event, frozen=True):
@@ -100,6 +101,7 @@ class MultimodalMessage(Event, frozen=True):
     """A user turn with text and uploaded files. Source: C8."""
 
     text: str | None = None
+    rich_content_id: str | None = None
     file_ids: list[str] = []
 
 
@@ -127,6 +129,7 @@ class EnclaveSetup(Event, frozen=True):
     transcription_webhook_url: str | None = None
     audio_webhook_url: str | None = None
     knowledge_base: Any = None
+    bedrock_inference_profile: str | None = None
     transcription_webhook: Json | None = None
     audio_webhook: Json | None = None
 
@@ -143,7 +146,7 @@ class ConversationMetadata(Event, frozen=True):
 
 
 class Alignment(msgspec.Struct, frozen=True):
-    """When each character of a chunk of speech sounds; three lists of one length, milliseconds from the chunk's start."""
+    """When each character of a chunk of speech sounds: three lists of one length, milliseconds from its start."""
 
     chars: list[str] = []
     char_start_times_ms: list[int] = []
@@ -205,7 +208,8 @@ class AgentReasoningResponsePart(Event, frozen=True):
 
     text: str = ""
     part: Literal["start", "delta", "stop"] = "delta"
-    event_id: int | str = 0
+    event_id: str = ""
+    "Text by the contract, unlike every other."
 
 
 class AgentResponseMetadata(Event, frozen=True):
@@ -234,7 +238,7 @@ class Ping(Event, frozen=True):
     journaled: ClassVar[Literal["whole", "reference", "never"]] = "never"
 
     event_id: int
-    ping_ms: float | None = None
+    ping_ms: int | float | None = None
     "The round trip measured by earlier pings; None at first. The key is always sent (clients.md)."
 
 
@@ -402,10 +406,10 @@ class DtmfRequest(Event, frozen=True):
 
 
 class TurnWaterfall(Event, frozen=True):
-    """Where the milliseconds of one answer went. Antiphon's own (`antiphon_waterfall`); sent where `client_events` asks.
+    """Where the milliseconds of one answer went. Antiphon's own; sent where `client_events` asks for it.
 
-    Each stage is seconds and follows the one before, so that they add up to the time from the last sound of the user to
-    the first sound of the answer on the wire.
+    On the wire it is `antiphon_waterfall`. Each stage is seconds and follows the one before, so that they add up to the
+    time from the last sound of the user to the first sound of the answer on the wire.
     """
 
     event_id: int
