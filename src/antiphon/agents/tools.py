@@ -1,0 +1,139 @@
+"""Tools that an agent may call: what the language model is shown of them, and whether what it asks for makes sense.
+
+A tool's `parameters` are JSON schema with the API's own additions (rest.md 3.4): each property takes its value from the
+model, or from a constant, a dynamic variable or the system. The model is shown only what it is to fill in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from antiphon.errors import AntiphonError
+
+from .arguments import Filling, shown
+from .reading import View, read
+
+MCP_TIMEOUT = 30.0
+"Seconds that an MCP tool gets by default; the others get 20 (rest.md 2.1)."
+
+
+class ToolArgumentError(AntiphonError):
+    """A call's arguments do not fit. The message is made for the language model to read and to try again."""
+
+
+def _timeout(seconds: float) -> float:
+    if seconds > 0 or seconds == -1:
+        return seconds
+    raise PydanticCustomError("range", "should be above 0 seconds, or -1 for no limit")
+
+
+def _object_schema(parameters: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The shape that the rest of this room relies on, checked once: at load, not in the middle of a call."""
+    if parameters is not None:
+        if parameters.get("type", "object") != "object":
+            raise _malformed("type", "'object'")
+        _check_schema(parameters, "")
+    return parameters
+
+
+def _check_schema(schema: Any, where: str) -> None:
+    if not isinstance(schema, Mapping):
+        raise _malformed(where, "an object")
+    known = cast("Mapping[str, Any]", schema)
+    required: Any = known.get("required") or []
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in cast("list[Any]", required)):
+        raise _malformed(f"{where}required", "a list of names")
+    properties: Any = known.get("properties") or {}
+    if not isinstance(properties, Mapping):
+        raise _malformed(f"{where}properties", "an object")
+    for name, inner in cast("Mapping[str, Any]", properties).items():
+        _check_schema(inner, f"{where}properties.{name}.")
+    if known.get("items") is not None:
+        _check_schema(known["items"], f"{where}items.")
+
+
+def _malformed(where: str, expected: str) -> PydanticCustomError:
+    context = {"where": where.removesuffix("."), "expected": expected}
+    return PydanticCustomError("schema", "{where} should be {expected}", context)
+
+
+class DynamicVariables(View):
+    """Values for `{{name}}`, used where a client gives none."""
+
+    dynamic_variable_placeholders: Mapping[str, Any] = {}
+
+
+class ToolConfig(View):
+    """One tool's definition, of any type."""
+
+    type: str = "client"
+    "client, webhook, system or mcp; other types that agents carry are kept, and cannot be called here."
+    name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+    description: str = ""
+    "When and why to call it, for the model. Of a system tool, empty: the built-in description."
+    parameters: Annotated[Mapping[str, Any] | None, AfterValidator(_object_schema)] = None
+    "Schema of the arguments of a client or MCP tool."
+    expects_response: bool = False
+    "Of a client tool: whether the agent waits for the result."
+    response_timeout_secs: Annotated[float, AfterValidator(_timeout)] = 20.0
+    "How long the agent waits for the result; -1: for ever."
+    interruption_mode: Literal["allow", "disable_during_tool", "disable_during_tool_and_turn"] = "allow"
+    "Whether the user may interrupt while it runs."
+    execution_mode: Literal["immediate", "post_tool_speech", "async"] = "immediate"
+    "Run at once; when the agent has finished speaking; or without anybody waiting for it."
+    pre_tool_speech: Literal["auto", "force", "off"] = "auto"
+    "Whether the agent says something before it runs."
+    dynamic_variables: DynamicVariables = DynamicVariables()
+    api_schema: Mapping[str, Any] | None = None
+    "Of a webhook tool: method, address and where the arguments go."
+    params: Mapping[str, Any] | None = None
+    "Of a system tool: its settings."
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_clients(cls, document: Any) -> Any:
+        """Older names are still sent: `disable_interruptions`, `force_pre_tool_speech` (rest.md 2.1)."""
+        if not isinstance(document, Mapping):
+            return document
+        tool = dict(cast("Mapping[str, Any]", document))
+        if tool.get("disable_interruptions") is True and tool.get("interruption_mode") in (None, "allow"):
+            tool["interruption_mode"] = "disable_during_tool"
+        if tool.get("force_pre_tool_speech") is True and tool.get("pre_tool_speech") in (None, "auto"):
+            tool["pre_tool_speech"] = "force"
+        if tool.get("type") == "mcp" and tool.get("response_timeout_secs") is None:
+            tool["response_timeout_secs"] = MCP_TIMEOUT
+        return tool
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any], *, path: str = "") -> ToolConfig:
+        """A tool from its JSON. Raises ConfigError, as `AgentConfig.parse`."""
+        return read(cls, document, path=path)
+
+    def json_schema(self) -> dict[str, Any]:
+        """What the model is shown: JSON schema of the arguments that it is to fill in, always an object."""
+        return shown({"type": "object", "properties": {}, **(self.parameters or {})})
+
+    def check_arguments(
+        self, parameters: Mapping[str, Any], *, variables: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The arguments to call with: the model's, checked and put right, and those that are not the model's to give.
+
+        Models send `"3"` for 3 and null for what they leave out; that is put right. Arguments that the schema does not
+        name are passed on. `variables`: this conversation's dynamic variables; the tool's own placeholders stand in.
+
+        Raises:
+            ToolArgumentError: one sentence for each thing that is wrong.
+        """
+        known = {**self.dynamic_variables.dynamic_variable_placeholders, **(variables or {})}
+        filling = Filling(known)
+        arguments = filling.fill(self.parameters or {}, parameters)
+        if filling.problems:
+            said = "; ".join(f"{problem.where} {problem.what}" for problem in filling.problems)
+            schema = json.dumps(self.json_schema(), ensure_ascii=False)
+            raise ToolArgumentError(f"{self.name} was not called: {said}. Its parameters: {schema}")
+        return arguments
