@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import msgspec
 
 SAMPLE_RATE = 16_000
 "Samples per second of everything that voice activity and speech-to-text are given."
+
+CONTEXT_PREFIX = "Contextual update: "
+"How a system message begins that carries a client's contextual update (protocol.md C5) instead of instructions."
 
 
 T = TypeVar("T")
@@ -206,6 +209,21 @@ class LanguageModel(Protocol):
 
     async def aclose(self) -> None:
         """Free connections."""
+        ...
+
+
+@runtime_checkable
+class Scripted(Protocol):
+    """What a language model may offer besides, if its words are known beforehand: speech-to-text listens for them."""
+
+    @property
+    def phrasings(self) -> Sequence[str]:
+        """Whole sentences that callers may say (EngineContext.phrasings)."""
+        ...
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """What the agent itself may say (EngineContext.agent_texts)."""
         ...
 
 
