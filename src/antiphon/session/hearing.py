@@ -1,0 +1,143 @@
+"""The ears: the caller's audio -> observations for the turn machine, utterances for speech-to-text.
+
+A plain call per piece of audio, in step with the turn machine: what is observed in one piece is acted upon before the
+next is fed, so an utterance ends where the machine ended it. Only the transcripts are waited for (`listen`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from antiphon.audio.convert import Decoder
+from antiphon.audio.formats import AudioFormat
+from antiphon.audio.framing import Framer
+from antiphon.audio.levels import last_sound
+from antiphon.engines.base import SAMPLE_RATE, Recognition, SpeechToText, VoiceActivity
+from antiphon.protocol.events import TentativeUserTranscript, VadScore
+from antiphon.protocol.server import EventIds
+from antiphon.record.journal import Journal
+from antiphon.turns.endpointing import Endpointing, SpeechPolicy
+from antiphon.turns.observations import Heard, Observation, SpeechStarted
+
+from .outbox import Outbox
+
+PRE_ROLL = 0.384
+"Seconds before the detected beginning that speech-to-text gets too: detection is later than speech."
+TAIL = 3.0
+"Seconds of the newest audio kept for finding where speech really ended."
+
+
+class Hearing:
+    """One caller's ears."""
+
+    def __init__(
+        self,
+        *,
+        vad: VoiceActivity,
+        stt: SpeechToText,
+        audio_format: AudioFormat,
+        policy: SpeechPolicy,
+        outbox: Outbox,
+        ids: EventIds,
+        journal: Journal,
+    ) -> None:
+        frame_seconds = vad.frame_samples / SAMPLE_RATE
+        self._vad = vad
+        self._stream = stt.stream()
+        self._recognition: Recognition
+        self._decoder = Decoder(audio_format)
+        self._framer = Framer(vad.frame_samples * 2)
+        self._endpointing = Endpointing(frame_seconds, policy)
+        self._outbox = outbox
+        self._ids = ids
+        self._journal = journal
+        self._shows_scores = outbox.wants("vad_score")
+        self._shows_partials = outbox.wants("tentative_user_transcript")
+        self._pre_roll: deque[bytes] = deque(maxlen=round(PRE_ROLL / frame_seconds))
+        self._tail: deque[bytes] = deque(maxlen=round(TAIL / frame_seconds))
+        self._in_utterance = False
+        self._finished: deque[int] = deque()
+        "Utterances whose final transcript is due."
+        self._audio_began = 0.0
+        "The clock's time at which audio time was zero, as the fastest piece of this utterance tells it."
+
+    async def __aenter__(self) -> Self:
+        """Open the stream of utterances. Raises EngineError."""
+        self._recognition = await self._stream.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Free what speech-to-text holds for this caller."""
+        await self._stream.__aexit__(kind, error, traceback)
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `tick` if no audio arrives before."""
+        return self._endpointing.deadline
+
+    def tick(self, now: float) -> list[Observation]:
+        """The deadline has come."""
+        return self._endpointing.stalled(now)
+
+    def feed(self, audio: bytes, now: float) -> list[Observation]:
+        """A piece of the caller's audio, in the client's format, any length."""
+        observed: list[Observation] = []
+        heard: list[bytes] = []
+        for frame in self._framer.push(self._decoder.decode(audio)):
+            score = self._vad.score(frame)
+            if self._shows_scores:
+                self._outbox.put(VadScore(score=round(score, 4)))
+            seen = self._endpointing.score(score)
+            if seen is not None:
+                observed.append(seen)
+                if type(seen) is SpeechStarted and not self._in_utterance:
+                    self._in_utterance = True
+                    heard.extend(self._pre_roll)
+            self._tail.append(frame)
+            (heard if self._in_utterance else self._pre_roll).append(frame)
+        if (growing := self._endpointing.arrived(now)) is not None:
+            observed.append(growing)
+        if heard:
+            self._recognition.feed(b"".join(heard))
+        self._keep_time(now, restart=any(type(seen) is SpeechStarted for seen in observed))
+        return observed
+
+    def _keep_time(self, now: float, *, restart: bool) -> None:
+        """Audio cannot arrive before it sounded: the piece that came with the least delay tells the time best."""
+        began = now - self._endpointing.audio_time - self._framer.held / (SAMPLE_RATE * 2)
+        if restart or began < self._audio_began or not self._in_utterance:
+            self._audio_began = began
+
+    def speech_ended_at(self) -> float:
+        """When the user's last sound was made, on the clock: the anchor of every latency."""
+        tail = b"".join(self._tail)
+        quiet = len(tail) / (SAMPLE_RATE * 2) - (last_sound(tail, SAMPLE_RATE) or 0.0) if tail else 0.0
+        return self._audio_began + self._endpointing.audio_time - quiet
+
+    def end_utterance(self, utterance: int) -> None:
+        """The turn is over: have what was heard transcribed."""
+        self._in_utterance = False
+        self._pre_roll.clear()
+        self._finished.append(utterance)
+        self._recognition.finish()
+
+    def discard_utterance(self) -> None:
+        """What was heard since the last utterance is no turn."""
+        self._in_utterance = False
+        self._pre_roll.clear()
+        self._recognition.discard()
+
+    async def listen(self, observe: Callable[[Observation], None]) -> None:
+        """Pass transcripts on until cancelled. Raises what speech-to-text raises."""
+        async for transcript in self._recognition.transcripts():
+            self._journal.engine("stt", {"text": transcript.text, "final": transcript.final})
+            if transcript.final:
+                if self._finished:
+                    observe(Heard(self._finished.popleft(), transcript.text))
+            elif self._shows_partials and transcript.text:
+                self._outbox.put(TentativeUserTranscript(text=transcript.text, event_id=self._ids.next()))

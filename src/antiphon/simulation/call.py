@@ -1,0 +1,282 @@
+"""A whole call in one process: a scripted caller and a session, joined back to back by the two halves of the protocol.
+
+No socket lies between them, everything else is real: every message is encoded, decoded and checked as on the wire, and
+the caller's sound goes through voice activity detection. Under virtual time a minute takes milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from antiphon.agents.config import AgentConfig
+from antiphon.audio.formats import AudioFormat, parse_format
+from antiphon.protocol import events as ev
+from antiphon.protocol.client import ClientProtocol
+from antiphon.protocol.server import ServerProtocol
+from antiphon.session.assembly import Engines, assemble
+from antiphon.session.session import Ending, Session
+
+CHUNK = 0.1
+"Seconds of the caller's sound in one message, unless said otherwise."
+
+# --------------------------------------------------------------------------------------------------- the script
+
+
+@dataclass(frozen=True, slots=True)
+class Speak:
+    """Wait until the agent has finished, then speak."""
+
+    seconds: float = 1.0
+    after: float = 0.4
+    "Seconds of quiet between the agent's last sound and the caller's first."
+
+
+@dataclass(frozen=True, slots=True)
+class BargeIn:
+    """Wait until the agent speaks, then speak over it."""
+
+    seconds: float = 1.0
+    into: float = 1.0
+    "Seconds after the agent's first sound."
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """Wait until the agent has finished, then send a message that is no sound."""
+
+    event: ev.ClientEvent
+    after: float = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Wait until the agent has finished, then send speech, and silence after it, in one message."""
+
+    speech: float = 1.0
+    silence: float = 0.0
+    after: float = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """From here on the caller sends sound only while speaking: no silence between turns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Do nothing for a while."""
+
+    seconds: float
+
+
+Step: TypeAlias = Speak | BargeIn | Say | Burst | Mute | Wait
+Tool: TypeAlias = Callable[[dict[str, Any]], Any]
+
+
+def voice(audio_format: AudioFormat, seconds: float) -> bytes:
+    """Sound that an energy detector takes for speech: 150 Hz and its harmonics, s16le."""
+    samples = round(audio_format.rate * seconds)
+    step = 2 * math.pi * 150 / audio_format.rate
+    wave = (round(3000 * sum(math.sin(step * k * i) / k for k in (1, 2, 3))) for i in range(samples))
+    return struct.pack(f"<{samples}h", *wave)
+
+
+# ------------------------------------------------------------------------------------------------------ the call
+
+
+@dataclass(slots=True)
+class Call:
+    """What happened: events as the caller saw them, and the journal."""
+
+    heard: list[tuple[float, ev.ServerEvent]] = field(default_factory=list)
+    "(seconds since the call began, event) in order; pings left out."
+    journal: list[bytes] = field(default_factory=list)
+    ending: Ending | None = None
+
+    def events(self, *kinds: type[Any]) -> list[Any]:
+        """The events of these kinds, in order."""
+        return [event for _, event in self.heard if isinstance(event, kinds)]
+
+    @property
+    def texts(self) -> list[str]:
+        """Who said what, in the order in which the caller was told."""
+        lines: list[str] = []
+        for _, event in self.heard:
+            match event:
+                case ev.UserTranscript(text=text):
+                    lines.append(f"user: {text}")
+                case ev.AgentResponse(text=text):
+                    lines.append(f"agent: {text}")
+                case ev.AgentResponseCorrection(corrected=text):
+                    lines.append(f"heard: {text}")
+                case _:
+                    pass
+        return lines
+
+
+class Caller:
+    """The client's side: a microphone that follows the script, and ears that keep the time."""
+
+    def __init__(
+        self,
+        script: Sequence[Step],
+        *,
+        audio_format: AudioFormat,
+        tools: Mapping[str, Tool],
+        chunk: float,
+        call: Call,
+        clock: Callable[[], float],
+        awaits_greeting: bool,
+    ) -> None:
+        self.protocol = ClientProtocol()
+        self._script = list(script)
+        self._format = audio_format
+        self._tools = tools
+        self.chunk = chunk
+        self._call = call
+        self._clock = clock
+        self._began = clock()
+        self._loud = ev.UserAudio(voice(audio_format, chunk))
+        self._quiet = ev.UserAudio(bytes(len(self._loud.audio)))
+        self._muted = False
+        self._speaking_until = 0.0
+        self._agent_began: float | None = None
+        self._agent_until = 0.0
+        self._awaiting_answer = awaits_greeting
+
+    def receive(self, text: str) -> None:
+        """A message of the server."""
+        now = self._clock()
+        for event in self.protocol.receive(text):
+            match event:
+                case ev.Ping():
+                    continue
+                case ev.AgentAudio(audio=audio):
+                    if self._agent_began is None or now > self._agent_until:
+                        self._agent_began = now
+                    seconds = self._format.seconds(len(audio))
+                    self._agent_until = max(now, self._agent_until) + seconds
+                    self._awaiting_answer = False
+                case ev.AgentResponse():
+                    self._awaiting_answer = False
+                case ev.Interruption():
+                    self._agent_until, self._agent_began = now, None
+                    self._awaiting_answer = True
+                case ev.ClientToolCall():
+                    self._answer_tool(event)
+                case _:
+                    pass
+            self._call.heard.append((round(now - self._began, 6), event))
+
+    def _answer_tool(self, call: ev.ClientToolCall) -> None:
+        tool = self._tools.get(call.tool_name)
+        if tool is not None:
+            self.protocol.send(ev.ClientToolResult(tool_call_id=call.tool_call_id, result=tool(call.parameters)))
+
+    def listen(self) -> bool:
+        """One chunk's worth of the caller: sound, and whatever the script says is due. False: the script is over."""
+        now = self._clock()
+        if now < self._speaking_until:
+            self.protocol.send(self._loud)
+            return True
+        if not self._muted:
+            self.protocol.send(self._quiet)
+        if self._script and self._due(self._script[0], now):
+            self._do(self._script.pop(0), now)
+        return bool(self._script) or self._awaiting_answer or now < self._agent_until + 1.0
+
+    def _due(self, step: Step, now: float) -> bool:
+        match step:
+            case Mute() | Wait():
+                return True
+            case BargeIn(into=into):
+                return self._agent_began is not None and self._agent_began + into <= now < self._agent_until
+            case Speak(after=after) | Say(after=after) | Burst(after=after):
+                return not self._awaiting_answer and now >= self._agent_until + after
+
+    def _do(self, step: Step, now: float) -> None:
+        match step:
+            case Mute():
+                self._muted = True
+            case Wait(seconds=seconds):
+                self._agent_until = max(self._agent_until, now + seconds)
+            case Speak(seconds=seconds) | BargeIn(seconds=seconds):
+                self._speaking_until, self._awaiting_answer = now + seconds, True
+            case Burst(speech=speech, silence=silence):
+                quiet = bytes(self._format.bytes_of(silence))
+                self.protocol.send(ev.UserAudio(voice(self._format, speech) + quiet))
+                self._awaiting_answer = True
+            case Say(event=event):
+                self.protocol.send(event)
+                self._awaiting_answer = isinstance(event, (ev.UserMessage, ev.MultimodalMessage))
+
+
+async def hold(
+    agent: AgentConfig,
+    engines: Engines,
+    script: Sequence[Step],
+    *,
+    tools: Mapping[str, Tool] | None = None,
+    chunk: float = CHUNK,
+    conversation_id: str = "conv_simulated",
+) -> Call:
+    """Hold one call on the running loop's clock, to the end of the script. The caller hangs up."""
+    loop = asyncio.get_running_loop()
+    call = Call()
+    audio_format = parse_format(agent.conversation_config.asr.user_input_audio_format)
+    server = ServerProtocol(
+        ev.ConversationMetadata(
+            conversation_id=conversation_id,
+            agent_output_audio_format=agent.conversation_config.tts.agent_output_audio_format,
+            user_input_audio_format=audio_format.name,
+        )
+    )
+    caller = Caller(
+        script,
+        audio_format=audio_format,
+        tools=tools or {},
+        chunk=chunk,
+        call=call,
+        clock=loop.time,
+        awaits_greeting=bool(agent.conversation_config.agent.first_message),
+    )
+
+    async def send(event: ev.ServerEvent) -> None:
+        caller.receive(server.send(event))
+
+    session = assemble(
+        agent,
+        engines,
+        conversation_id=conversation_id,
+        send=send,
+        write=call.journal.append,
+        clock=loop.time,
+        header={"started_at": 0.0, "user_id": None, "initiation": {}, "authorization_method": "public"},
+    )
+    caller.receive(server.send(server.metadata))
+    caller.protocol.open(ev.ConversationInitiation())
+    async with asyncio.TaskGroup() as tasks:
+        microphone = tasks.create_task(_microphone(caller, server, session))
+        call.ending = await session.run()
+        microphone.cancel()
+    return call
+
+
+async def _microphone(caller: Caller, server: ServerProtocol, session: Session) -> None:
+    loop = asyncio.get_running_loop()
+    at = loop.time()
+    going_on = True
+    while going_on:
+        going_on = caller.listen()
+        for text in caller.protocol.messages_to_send():
+            event = server.receive(text, loop.time())
+            if event is not None:
+                session.receive(event)
+        at += caller.chunk
+        await asyncio.sleep(at - loop.time())
+    session.disconnect()
