@@ -1,0 +1,44 @@
+"""The `antiphon` command, one file per verb.
+
+Verbs import what they need when they run, so that `antiphon --help` answers at once and a missing extra is named by the
+verb that needs it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from typing import Annotated
+
+try:
+    import typer
+except ImportError:
+    sys.exit("antiphon: the command needs the server's packages: pip install 'antiphon[all]'")
+
+from . import demo, doctor, serve, talk
+
+app = typer.Typer(
+    name="antiphon",
+    help="Open, self-hosted voice agents that speak the ElevenLabs Agents (ConvAI) protocol.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve.serve)
+app.command()(demo.demo)
+app.command()(talk.talk)
+app.command()(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"antiphon {importlib.metadata.version('antiphon')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Open, self-hosted voice agents that speak the ElevenLabs Agents (ConvAI) protocol."""
