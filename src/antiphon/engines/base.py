@@ -23,6 +23,9 @@ SAMPLE_RATE = 16_000
 CONTEXT_PREFIX = "Contextual update: "
 "How a system message begins that carries a client's contextual update (protocol.md C5) instead of instructions."
 
+SILENT_USER = "..."
+"What the user's message holds where the user said nothing and the agent is to speak again."
+
 
 T = TypeVar("T")
 

@@ -14,6 +14,7 @@ from antiphon.agents.tools import ToolConfig
 from antiphon.agents.workspace import Workspace, tools_of
 from antiphon.audio.formats import parse_format
 from antiphon.engines.base import (
+    SILENT_USER,
     EngineContext,
     LanguageModel,
     Message,
@@ -32,7 +33,7 @@ from antiphon.record.transcript import Transcript
 from antiphon.turns.endpointing import SpeechPolicy
 from antiphon.turns.machine import TurnPolicy
 
-from .context import SILENT_USER, messages
+from .context import messages
 from .hearing import Hearing
 from .outbox import Outbox
 from .reply import Mind

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from antiphon.engines.base import CONTEXT_PREFIX, Message, ToolCall
 from antiphon.record.transcript import AgentSaid, Entry, Noted, ToolCalled, UserSaid
 
-SILENT_USER = "..."
-"What the model reads where the user said nothing and the agent is to speak again."
-
 
 def messages(system_prompt: str, entries: Sequence[Entry]) -> list[Message]:
     """System prompt first, then the conversation as it was heard."""

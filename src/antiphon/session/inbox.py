@@ -12,8 +12,9 @@ T = TypeVar("T")
 class Inbox(Generic[T]):
     """A queue for one reader, who can also be woken by a deadline.
 
-    Unbounded by itself: the session, which alone knows what an item weighs, refuses what is too much. One timer is kept
-    and moved only when the deadline changes: this is the busiest wait of the server.
+    Unbounded by itself: the session, which alone knows what an item weighs, refuses what is too much. This is the
+    busiest wait of the server, and its deadline usually moves away before it comes, so a timer that is set too early is
+    left alone: it wakes the reader once for nothing.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class Inbox(Generic[T]):
         self._wake()
 
     async def get(self, deadline: float | None) -> T | None:
-        """The next item, or None once the loop's clock has reached `deadline`."""
+        """The next item, or None: the loop's clock has reached `deadline`, or an earlier one that has moved away."""
         if not self._items:
             loop = asyncio.get_running_loop()
             self._arm(loop, deadline)
@@ -49,11 +50,10 @@ class Inbox(Generic[T]):
             self._timer = self._timer_at = None
 
     def _arm(self, loop: asyncio.AbstractEventLoop, deadline: float | None) -> None:
-        if deadline == self._timer_at:
+        if deadline is None or (self._timer_at is not None and self._timer_at <= deadline):
             return
         self.close()
-        if deadline is not None:
-            self._timer, self._timer_at = loop.call_at(deadline, self._ring), deadline
+        self._timer, self._timer_at = loop.call_at(deadline, self._ring), deadline
 
     def _ring(self) -> None:
         self._timer = self._timer_at = None

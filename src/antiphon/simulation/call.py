@@ -11,6 +11,7 @@ import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from antiphon.agents.config import AgentConfig
@@ -78,6 +79,7 @@ Step: TypeAlias = Speak | BargeIn | Say | Burst | Mute | Wait
 Tool: TypeAlias = Callable[[dict[str, Any]], Any]
 
 
+@lru_cache(maxsize=16)
 def voice(audio_format: AudioFormat, seconds: float) -> bytes:
     """Sound that an energy detector takes for speech: 150 Hz and its harmonics, s16le."""
     samples = round(audio_format.rate * seconds)

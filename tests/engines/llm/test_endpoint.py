@@ -66,7 +66,7 @@ def test_options_go_before_everything() -> None:
 
 def test_an_operators_key_is_never_sent_to_an_agents_address() -> None:
     """A key belongs to the address it stands beside."""
-    assert "Authorization" in endpoint(model="gemini-3", models=MODELS).headers
+    assert "authorization" in endpoint(model="gemini-3", models=MODELS).headers
     assert endpoint({"base_url": "http://mine.example"}, model="gemini-3", models=MODELS).headers == {}
     assert endpoint(**custom(), models=MODELS).headers == {}
 
@@ -76,7 +76,7 @@ def test_a_custom_model_is_asked_where_the_agent_says() -> None:
     found = endpoint(**custom(model_id="m", api_key=KEY, request_headers={"X-Team": "blue"}, unknown=1))
     assert str(found.url) == "http://own.example/v1/chat/completions"
     assert (found.model, found.custom) == ("m", True)
-    assert found.headers == {"Authorization": f"Bearer {KEY}", "X-Team": "blue"}
+    assert found.headers == {"authorization": f"Bearer {KEY}", "x-team": "blue"}
     assert endpoint(**custom()).model == "custom-llm"
 
 
@@ -103,18 +103,16 @@ def test_an_api_version_is_a_query() -> None:
 
 def test_given_headers_win_over_the_key() -> None:
     """Whatever their case."""
-    found = endpoint(
-        {"headers": {"authorization": "Basic xyz"}}, **custom(api_key=KEY, request_headers={"Authorization": "no"})
-    )
-    assert {name.lower() for name in found.headers} == {"authorization"}
-    assert found.headers["authorization"] == "Basic xyz"
+    own = custom(api_key=KEY, request_headers={"AUTHORIZATION": "Basic abc"})
+    assert endpoint(**own).headers == {"authorization": "Basic abc"}
+    assert endpoint({"headers": {"Authorization": "Basic xyz"}}, **own).headers == {"authorization": "Basic xyz"}
 
 
 def test_a_key_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read when the engine is made; unset or empty it is an error then."""
     options = {"base_url": "http://mine.example", "api_key": {"env": "CHAT_KEY"}}
     monkeypatch.setenv("CHAT_KEY", f" {KEY}\n")
-    assert endpoint(options).headers == {"Authorization": f"Bearer {KEY}"}
+    assert endpoint(options).headers == {"authorization": f"Bearer {KEY}"}
     for change in (lambda: monkeypatch.setenv("CHAT_KEY", ""), lambda: monkeypatch.delenv("CHAT_KEY")):
         change()
         with pytest.raises(ConfigError, match="CHAT_KEY is not set") as error:

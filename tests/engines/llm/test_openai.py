@@ -72,6 +72,7 @@ def test_an_answer_streams_in(chat_server: Any) -> None:
         assert (request.method, request.target) == ("POST", "/v1/chat/completions")
         assert request.headers["authorization"] == f"Bearer {KEY}"
         assert request.headers["content-type"] == "application/json"
+        assert request.headers["accept-encoding"] == "identity"  # compression would hold small chunks back
         assert request.body == {
             "model": "m",
             "messages": [{"role": "user", "content": "Hello?"}],
@@ -206,14 +207,18 @@ def test_a_connection_that_just_closes_ends_the_answer(chat_server: Any) -> None
     run(case)
 
 
+@pytest.mark.parametrize("text", ["Hi.", ""])
 @pytest.mark.parametrize("then", ["drop", "stall"])
-def test_a_complete_answer_is_complete_whatever_the_connection_does_next(chat_server: Any, then: str) -> None:
+def test_a_complete_answer_is_complete_whatever_the_connection_does_next(
+    chat_server: Any, then: str, text: str
+) -> None:
     """After `finish_reason` nothing is missing, not even if the end mark never comes."""
 
     async def case() -> None:
-        event = f"data: {json.dumps(chat_server.says('Hi.', 'stop'))}\n\n".encode()
+        event = f"data: {json.dumps(chat_server.says(text, 'stop'))}\n\n".encode()
         async with chat_server([chat_server.stream_head(), chat_server.piece(event), then]) as server:
-            assert await collect(model(server)) == [TextDelta("Hi.")]
+            engine = model(server, first_token_timeout=60.0, stall_timeout=60.0)
+            assert await collect(engine) == [TextDelta(text) for _ in range(bool(text))]
 
     run(case)
 
@@ -405,8 +410,8 @@ def test_a_wait_that_is_too_long_is_not_waited(chat_server: Any, retry_after: st
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 529])
-def test_tries_are_counted(chat_server: Any, status: int) -> None:
-    """The first and `max_retries` more."""
+def test_tries_are_counted(chat_server: Any, caplog: pytest.LogCaptureFixture, status: int) -> None:
+    """The first and `max_retries` more, each after twice the wait."""
 
     async def case() -> None:
         async with chat_server(chat_server.whole({}, status)) as server:
@@ -415,7 +420,12 @@ def test_tries_are_counted(chat_server: Any, status: int) -> None:
             assert f"HTTP {status}" in str(error)
             assert len(server.requests) == 3
 
+    caplog.set_level(logging.INFO, "antiphon")
     run(case)
+    assert [record.__dict__["delay"] for record in caplog.records if record.name.startswith("antiphon")] == [
+        0.001,
+        0.002,
+    ]
 
 
 def test_all_tries_together_have_one_time_limit(chat_server: Any) -> None:

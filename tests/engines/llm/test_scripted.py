@@ -79,7 +79,7 @@ def test_the_last_user_text_counts() -> None:
 def test_a_contextual_update_can_be_a_condition() -> None:
     """Any of those the client sent, wherever they stand; the system prompt is none."""
     model = engine(
-        {"when": "price", "context": "page: (shoes|boots)", "say": "Shoes are 50."},
+        {"when": "price", "context": "^page: (shoes|boots)", "say": "Shoes are 50."},
         {"context": "vip", "say": "Welcome back."},
         DEFAULT,
     )
@@ -245,6 +245,7 @@ def test_the_script_tells_what_will_be_said() -> None:
         ([], "", "at least a last rule"),
         ([{"when": "a", "say": "A"}], "[0]", "the default"),
         ([DEFAULT, {"say": "A", "context": "x"}], "[0]", "no rule after it is reached"),
+        ([{"when": "", "say": "A"}, DEFAULT], "[0]", "no rule after it is reached"),
         ([{"say": "A"}, {"context": "x", "say": "B"}], "[0]", "no rule after it is reached"),
         ([{"context": "x", "say": "B"}], "[0]", "the default"),
         ([{"say": "A", "tool": {"name": "f"}}], "[0]", "the default"),

@@ -10,11 +10,12 @@ from antiphon.engines.llm import sse
 from antiphon.engines.llm.sse import EventDecoder, ServerSentEvent
 
 STREAM = (
-    "\ufeff: hello\r\n\r\ndata: one\r\n\r\nevent: ping\rid: 7\rdata: a\rdata: b\r\rretry: 3\ndata:two\u2028\x85\x0b\n\n"
+    "\ufeffdata: one\r\ndata: more\r\n\r\n: hello\r\n\r\n"
+    "event: ping\rid: 7\rdata: a\rdata: b\r\rretry: 3\ndata:two\u2028\x85\x0b\n\n"
     "data: für 東京 😀\n\n\n\nunknown: x\ndata\n\nevent: lonely\n\n"
 )
 EVENTS = [
-    ServerSentEvent("one"),
+    ServerSentEvent("one\nmore"),
     ServerSentEvent("a\nb", "ping"),
     ServerSentEvent("two\u2028\x85\x0b"),
     ServerSentEvent("für 東京 😀"),

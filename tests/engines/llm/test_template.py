@@ -12,7 +12,7 @@ from antiphon.engines.llm.template import blank, fill, fill_all, places, result_
     ("text", "found"),
     [
         ("Order {1}, {name}: {result.items.0.x-y}.", ["1", "name", "result.items.0.x-y"]),
-        ('{} { 1 } {{1}} {a b} {.x} {x.} {"a": 1} 1} {2', []),
+        ('{} { 1 } {{1}} {a b} {.x} {x.} {"a": 1} 1} {2 {{3} {4}}', []),
         ("{1}{2}", ["1", "2"]),
     ],
 )

@@ -209,8 +209,7 @@ def _mapped(options: Options, context: EngineContext) -> Endpoint:
 def _endpoint(
     url: httpx.URL, model: str, token: str, headers: dict[str, str], *, custom: bool, url_path: str, key_path: str
 ) -> Endpoint:
-    given = {name.lower() for name in headers}
-    bearer = {"Authorization": f"Bearer {token}"} if token and "authorization" not in given else {}
+    bearer = {"authorization": f"Bearer {token}"} if token else {}
     values = [text for value in headers.values() for text in (value, value.rpartition(" ")[2])]
     return Endpoint(
         url=url,
@@ -252,7 +251,7 @@ def _headers(headers: Mapping[str, str], path: str) -> dict[str, str]:
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigError(f"{name!r} is no name of a header", path=path)
         _sendable(value, f"{path}.{name}")
-    return dict(headers)
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _sendable(value: str, path: str) -> str:

@@ -22,7 +22,16 @@ from typing import Annotated, Any
 
 import msgspec
 
-from antiphon.engines.base import CONTEXT_PREFIX, EngineContext, Message, Request, TextDelta, Thought, ToolCall
+from antiphon.engines.base import (
+    CONTEXT_PREFIX,
+    SILENT_USER,
+    EngineContext,
+    Message,
+    Request,
+    TextDelta,
+    Thought,
+    ToolCall,
+)
 from antiphon.errors import ConfigError
 
 from . import template
@@ -32,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 MAX_TEXT = 2000
 "Characters of a user's text that are matched: a pattern that tries too hard must not stop the server."
-SILENCE = "..."
-"What stands for a user who said nothing; rules see the empty text."
 ERROR = "I am sorry, that did not work."
 "Said when a tool failed and the rule has no `error`."
 
@@ -167,7 +174,7 @@ class _Turn:
             result = last if last.role == "tool" else None
         text = text.strip()[:MAX_TEXT]
         return cls(
-            text="" if text == SILENCE else text,
+            text="" if text == SILENT_USER else text,
             updates=[
                 message.text.removeprefix(CONTEXT_PREFIX)
                 for message in messages
@@ -232,10 +239,10 @@ def compile_rules(rules: Sequence[Rule]) -> list[CompiledRule]:
         raise ConfigError("at least a last rule with only `say` is needed", path=path)
     compiled = [_compile(rule, f"{path}[{index}]") for index, rule in enumerate(rules)]
     for index, rule in enumerate(rules[:-1]):
-        if rule.when is None and rule.context is None:
+        if not rule.when and not rule.context:
             raise ConfigError("without `when` it always fits: no rule after it is reached", path=f"{path}[{index}]")
     default = rules[-1]
-    if not default.say or default.when is not None or default.context is not None or default.tool is not None:
+    if not default.say or default.when or default.context or default.tool is not None:
         raise ConfigError(
             "the last rule is the default: it needs `say` and nothing else", path=f"{path}[{len(rules) - 1}]"
         )
