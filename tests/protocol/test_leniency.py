@@ -311,7 +311,7 @@ def test_nesting_has_a_limit(opening: str, inmost: str, closing: str) -> None:
 
 
 def test_a_wide_message_is_not_a_deep_one() -> None:
-    """Brackets are counted only to see whether a look is needed."""
+    """It is levels that are counted, not brackets."""
     wide = [[{}] for _ in range(1000)]
     assert client(type="user_activity", a=wide) == ev.UserActivity(extra={"a": wide})
 

@@ -64,6 +64,8 @@ class UserAudio(msgspec.Struct, frozen=True):
 class Pong(Event, frozen=True):
     """The answer to a Ping; its delay is the round trip. Source: C2."""
 
+    journaled: ClassVar[Literal["whole", "reference", "never"]] = "never"
+
     event_id: int | None = None
     "That of the Ping; the older contract lets it be missing."
 
