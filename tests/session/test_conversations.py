@@ -210,6 +210,20 @@ def test_the_waterfall_adds_up_to_what_the_caller_waited(call: Hold) -> None:
     assert waterfall.stages["endpointing"] == pytest.approx(0.5, abs=0.15)
 
 
+def test_an_answer_that_begins_with_a_tool_has_a_waterfall(call: Hold) -> None:
+    """The time that the tool took is the model's: it would not speak before."""
+    everything = ["audio", "agent_response", "user_transcript", "antiphon_waterfall"]
+    held = call(
+        [Speak()],
+        lines=["where is order 42"],
+        tools={"order_status": lambda _: "lost"},
+        conversation={"client_events": everything},
+    )
+    waterfall, response = held.events(ev.TurnWaterfall)[-1], held.events(ev.AgentResponse)[-1]
+    assert waterfall.event_id == response.event_id
+    assert sum(waterfall.stages.values()) > 0.5
+
+
 def test_the_same_call_is_the_same_journal_byte_for_byte(call: Hold) -> None:
     """Nothing in a session depends on the machine's clock, chance or load."""
     script = [Speak(), BargeIn(), Speak()]

@@ -211,13 +211,13 @@ class Reply:
 
     def _report(self) -> None:
         """The waterfall goes out once its first message is announced and its first sound has left."""
-        first = self._rounds[0]
-        if self._reported or first.event_id is None or not first.announced or self._waterfall.output is None:
+        event_id = next((this.event_id for this in self._rounds if this.announced), None)
+        if self._reported or event_id is None or self._waterfall.output is None:
             return
         self._reported = True
         self._outbox.put(
             ev.TurnWaterfall(
-                event_id=first.event_id,
+                event_id=event_id,
                 stages=self._waterfall.stages(),
                 user_speech_ended_at=self._journal.at(self._waterfall.speech_ended or self._waterfall.output),
                 first_audio_at=self._journal.at(self._waterfall.output),

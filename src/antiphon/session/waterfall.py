@@ -9,7 +9,7 @@ STAGES = ("endpointing", "stt", "llm", "clause", "tts", "output")
 
 endpointing  last sound of the user -> the turn was taken to be over (the caller's own chunk length is in it)
 stt          -> the final transcript
-llm          -> the model's first token
+llm          -> the model's first token, tools that it called before that included
 clause       -> the first clause worth speaking
 tts          -> its first sound from text-to-speech
 output       -> that sound was handed to the transport
