@@ -1,0 +1,50 @@
+"""Where a conversation is: the URLs of its socket (protocol.md 3.1, 3.2)."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.parse
+
+import antiphon
+
+from .initiation import SOURCE
+
+_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+
+
+def conversation_url(base_url: str, agent_id: str, *, environment: str | None = None) -> str:
+    """The socket of an agent that needs no signature. A path in `base_url` is kept as a prefix."""
+    base = urllib.parse.urlsplit(base_url)
+    query = {"agent_id": agent_id, "source": SOURCE, "version": antiphon.__version__}
+    if environment is not None:
+        query["environment"] = environment
+    return urllib.parse.urlunsplit(
+        (
+            _WEBSOCKET_SCHEMES.get(base.scheme, base.scheme),
+            base.netloc,
+            base.path.rstrip("/") + "/v1/convai/conversation",
+            _encoded(list(query.items())),
+            "",
+        )
+    )
+
+
+def with_source(signed_url: str) -> str:
+    """A signed URL that also says who is connecting."""
+    url = urllib.parse.urlsplit(signed_url)
+    query = urllib.parse.parse_qsl(url.query, keep_blank_values=True)
+    query += [("source", SOURCE), ("version", antiphon.__version__)]
+    return urllib.parse.urlunsplit(url._replace(query=_encoded(query)))
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the URL's host is this machine, so that no proxy can lead to it."""
+    host = urllib.parse.urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _encoded(query: list[tuple[str, str]]) -> str:
+    return urllib.parse.urlencode(query, quote_via=urllib.parse.quote, safe="")

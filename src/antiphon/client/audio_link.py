@@ -1,0 +1,116 @@
+"""Between a conversation, which never waits, and a sound device, which may."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Literal, cast
+
+from . import threads
+from .audio_interface import AsyncAudioInterface, AudioInterface
+
+logger = logging.getLogger(__name__)
+
+_UNPLAYED_BYTES = 32 * 1024 * 1024
+"How much a device may leave untaken; at 16 kHz, 17 minutes of speech that the server sent at once."
+_STOP_TIMEOUT = 5.0
+
+
+class AudioLink:
+    """Gives one audio interface its work in order, and what it hears to the conversation.
+
+    `hear` is called on the loop with each piece of the microphone's audio. A plain AudioInterface runs in threads, an
+    AsyncAudioInterface on the loop. Whatever the interface raises after its start is logged.
+    """
+
+    def __init__(self, interface: AudioInterface | AsyncAudioInterface, hear: Callable[[bytes], None]) -> None:
+        self._interface = interface
+        self._is_async = isinstance(interface, AsyncAudioInterface) or threads.is_async(interface.start)
+        self._hear = hear
+        self._work: deque[bytes | Literal["interrupt"]] = deque()
+        self._unplayed_bytes = 0
+        self._changed = asyncio.Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="antiphon-audio")
+
+    def output(self, audio: bytes) -> None:
+        """Has `audio` played after what is waiting."""
+        if self._unplayed_bytes + len(audio) > _UNPLAYED_BYTES:
+            logger.error("the audio interface does not take its audio: some is lost")
+            return
+        self._unplayed_bytes += len(audio)
+        self._work.append(audio)
+        self._changed.set()
+
+    def interrupt(self) -> None:
+        """Drops what the interface has not taken yet, and has the interface drop the rest."""
+        self._work.clear()
+        self._unplayed_bytes = 0
+        self._work.append("interrupt")
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Opens the interface, serves it until cancelled, closes it.
+
+        Raises:
+            Exception: whatever its `start` raises; then it is not closed.
+        """
+        loop = asyncio.get_running_loop()
+        started = False
+        try:
+            await self._start(loop)
+            started = True
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                while self._work:
+                    await self._do(loop, self._work.popleft())
+        except asyncio.CancelledError:
+            started = True  # a `start` that was cut short may have opened the device
+            raise
+        finally:
+            if started:
+                await self._stop()
+            self._thread.shutdown(wait=False)
+
+    async def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        def hear(audio: bytes) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+                loop.call_soon_threadsafe(self._hear, bytes(audio))
+
+        async def hear_async(audio: bytes) -> None:
+            hear(audio)  # the coroutine may be awaited on another loop than ours
+
+        if self._is_async:
+            await self._call(loop, self._interface.start, hear_async)
+        else:
+            await threads.in_thread(self._interface.start, hear)
+
+    async def _do(self, loop: asyncio.AbstractEventLoop, work: bytes | Literal["interrupt"]) -> None:
+        try:
+            if work == "interrupt":
+                await self._call(loop, self._interface.interrupt)
+            else:
+                self._unplayed_bytes -= len(work)
+                await self._call(loop, self._interface.output, work)
+        except Exception:
+            logger.exception("the audio interface failed")
+
+    async def _call(self, loop: asyncio.AbstractEventLoop, method: Callable[..., Any], *arguments: Any) -> None:
+        if self._is_async:
+            await method(*arguments)
+        else:
+            await loop.run_in_executor(self._thread, method, *arguments)
+
+    async def _stop(self) -> None:
+        try:
+            async with asyncio.timeout(_STOP_TIMEOUT):
+                stopping = self._interface.stop() if self._is_async else threads.in_thread(self._interface.stop)
+                await cast("Awaitable[None]", stopping)
+        except TimeoutError:
+            logger.error("the audio interface did not stop within %.0f s", _STOP_TIMEOUT)  # noqa: TRY400
+        except Exception:
+            logger.exception("the audio interface failed to stop")

@@ -1,0 +1,1 @@
+"""Audio interfaces that need no sound card."""
