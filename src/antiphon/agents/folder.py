@@ -106,8 +106,8 @@ class FolderWorkspace:
     def _load_tool(self, file: Path) -> None:
         document = _json(file)
         config = _inner(document, "tool_config", file)
-        inside = "tool_config" if config is not document else ""
-        tool = read(ToolConfig, config, path=place(str(file), inside))
+        inside = ("tool_config",) if config is not document else ()
+        tool = read(ToolConfig, config, path=str(file), inside=inside)
         self._tools.put(_identifier(document, ("id", "tool_id"), file), tool, file)
 
     @property

@@ -49,18 +49,18 @@ class View(BaseModel):
 V = TypeVar("V", bound=View)
 
 
-def read(view: type[V], document: object, *, path: str = "") -> V:
-    """The view of a document. `path`: the file it came from, if any.
+def read(view: type[V], document: object, *, path: str = "", inside: tuple[str, ...] = ()) -> V:
+    """The view of a document. `path`: the file it came from, if any; `inside`: where in that file it stands.
 
     Raises:
-        ConfigError: a value is missing or impossible; its path is `path`, then the JSON path inside the document.
+        ConfigError: a value is missing or impossible; its path is `path`, then the JSON path.
     """
     try:
         return view.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ConfigError(_complaint(first) + more, path=place(path, first["loc"])) from error
+        raise ConfigError(_complaint(first) + more, path=place(path, (*inside, *first["loc"]))) from error
 
 
 def place(file: str, location: str | tuple[int | str, ...] = ()) -> str:
@@ -69,8 +69,17 @@ def place(file: str, location: str | tuple[int | str, ...] = ()) -> str:
     return ": ".join(part for part in (file, inside) if part)
 
 
+_IN_JSONS_WORDS = {
+    "dict_type": "should be an object",
+    "mapping_type": "should be an object",
+    "tuple_type": "should be a list",
+}
+
+
 def _complaint(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return "is missing"
-    complaint, given = error["msg"].removeprefix("Input "), error["input"]
+    complaint = error["msg"].removeprefix("Input ").removeprefix("String ").partition(", unable to parse")[0]
+    complaint = _IN_JSONS_WORDS.get(error["type"], complaint)
+    given = error["input"]
     return f"{complaint}, not {given!r:.60}" if isinstance(given, (bool, int, float, str)) else complaint

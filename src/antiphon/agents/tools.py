@@ -45,13 +45,15 @@ def _check_schema(schema: Any, where: str) -> None:
     if not isinstance(schema, Mapping):
         raise _malformed(where, "an object")
     known = cast("Mapping[str, Any]", schema)
-    required: Any = known.get("required") or []
-    if not isinstance(required, list) or not all(isinstance(name, str) for name in cast("list[Any]", required)):
+    required: Any = known.get("required")
+    if required is not None and not (
+        isinstance(required, list) and all(isinstance(name, str) for name in cast("list[Any]", required))
+    ):
         raise _malformed(f"{where}required", "a list of names")
-    properties: Any = known.get("properties") or {}
-    if not isinstance(properties, Mapping):
+    properties: Any = known.get("properties")
+    if properties is not None and not isinstance(properties, Mapping):
         raise _malformed(f"{where}properties", "an object")
-    for name, inner in cast("Mapping[str, Any]", properties).items():
+    for name, inner in (cast("Mapping[str, Any] | None", properties) or {}).items():
         _check_schema(inner, f"{where}properties.{name}.")
     if known.get("items") is not None:
         _check_schema(known["items"], f"{where}items.")

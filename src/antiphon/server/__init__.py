@@ -1,0 +1,7 @@
+"""The doors: HTTP, and the conversation socket."""
+
+from .app import create_app
+from .run import listening, serve
+from .settings import Settings
+
+__all__ = ["Settings", "create_app", "listening", "serve"]

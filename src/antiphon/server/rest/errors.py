@@ -1,0 +1,69 @@
+"""Errors as the API words them: `{"detail": {"status", "message", "type", "code", "request_id"}}` (rest.md 6).
+
+Validation errors keep FastAPI's own shape, `{"detail": [{"loc", "msg", "type"}]}`, which is the original's too.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from antiphon.errors import AuthError, NotFoundError
+
+logger = logging.getLogger(__name__)
+
+_TYPES = {
+    401: "authentication_error",
+    403: "authorization_error",
+    404: "not_found",
+    409: "conflict",
+    429: "rate_limit_error",
+}
+
+
+def problem(
+    request: Request, status_code: int, status: str, message: str, *, code: str | None = None, param: str | None = None
+) -> JSONResponse:
+    """An error's whole answer. `status`: the classic name of the error; `code`: the newer one, where it differs."""
+    detail = {
+        "type": _TYPES.get(status_code, "invalid_request" if status_code < 500 else "internal_error"),
+        "code": code or status,
+        "status": status,
+        "message": message,
+        "request_id": request.scope.get("request_id", ""),
+    }
+    if param is not None:
+        detail["param"] = param
+    return JSONResponse({"detail": detail}, status_code)
+
+
+def add_error_answers(app: FastAPI) -> None:
+    """Have the application answer its errors in the API's words."""
+    app.exception_handler(AuthError)(_unauthorized)
+    app.exception_handler(NotFoundError)(_not_found)
+    app.exception_handler(HTTPException)(_refused)
+    app.exception_handler(Exception)(_failed)
+
+
+def _unauthorized(request: Request, error: AuthError) -> JSONResponse:
+    return problem(request, 401, "invalid_api_key", str(error), code=error.status)
+
+
+def _not_found(request: Request, error: NotFoundError) -> JSONResponse:
+    return problem(request, 404, f"{error.kind}_not_found", str(error), param=f"{error.kind}_id")
+
+
+def _refused(request: Request, error: HTTPException) -> JSONResponse:
+    status = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    answer = problem(request, error.status_code, status, f"{error.detail}: {request.method} {request.url.path}")
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _failed(request: Request, error: Exception) -> JSONResponse:
+    logger.error("a request failed", exc_info=error, extra={"request_id": request.scope.get("request_id", "")})
+    return problem(request, 500, "internal_error", "the server failed; its log says why, under this request_id")

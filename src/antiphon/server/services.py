@@ -1,0 +1,33 @@
+"""What all doors of one server share. There is no global state: two servers in one process share nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from antiphon.agents.folder import FolderWorkspace
+from antiphon.engines.registry import Registry
+from antiphon.session.assembly import Engines
+
+from .auth import Authority
+from .conversations import ConversationFolder
+from .sessions import Sessions
+from .settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Loaded and ready, from start to stop."""
+
+    settings: Settings
+    workspace: FolderWorkspace
+    registry: Registry
+    engines: Mapping[str, Engines]
+    "Those of every agent as its file has it, by agent id."
+    authority: Authority
+    sessions: Sessions
+    conversations: ConversationFolder
+    epoch: Callable[[], float]
+    "Seconds since 1970."
+    random_bits: Callable[[int], int]
+    "An integer of so many random bits, as `secrets.randbits`."

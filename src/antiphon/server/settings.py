@@ -1,0 +1,210 @@
+"""What the operator decides, in one frozen value.
+
+Each setting can be given in the environment (`ANTIPHON_PING_INTERVAL`) or in a TOML file (`ping_interval = 5.0`), some
+on the command line too; the command line wins over the environment, the environment over the file. What an *agent* does
+is not decided here but in the agent's own file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from antiphon.errors import ConfigError
+
+PREFIX = "ANTIPHON_"
+
+COMMAND_LINE = ("host", "port", "agents", "data", "public_url", "tls_cert", "tls_key")
+"Settings that `antiphon serve` also takes as options; a key on a command line would be there for all to read."
+
+
+def _web_address(value: str | None) -> str | None:
+    if value is None:
+        return None
+    scheme, separator, rest = value.partition("://")
+    if scheme not in ("http", "https") or not separator or not rest.strip("/"):
+        raise ValueError("an address such as https://voice.example.com is needed")
+    if "?" in rest or "#" in rest:
+        raise ValueError("an address without query and fragment is needed")
+    return value.rstrip("/")
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class LanguageModelEndpoint(BaseModel):
+    """Where the models of one name pattern are served: any OpenAI-compatible `/chat/completions`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    base_url: str
+    "Up to and without `/chat/completions`, as `http://127.0.0.1:11434/v1`."
+    model: str | None = None
+    "The name under which that server knows the model; left out: the name in the agent's file."
+    api_key: SecretStr | None = None
+    "Sent as a bearer token."
+
+
+class Settings(BaseSettings):
+    """Every setting of the server."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+    host: str = "127.0.0.1"
+    "Address to listen on. `0.0.0.0`: every network interface."
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    "Port to listen on. `0`: any free one, which the line `antiphon ready` names."
+    agents: Path = Path("agents")
+    "Folder of the agents' files, one `*.json` per agent."
+    data: Path = Path("data")
+    "Folder of what the server keeps: conversations, the generated workspace key, the secret behind signed addresses."
+    public_url: Annotated[str | None, AfterValidator(_web_address)] = None
+    """The server's address as clients see it, as `https://voice.example.com/prefix`; signed addresses begin with it.
+    Left out, they follow the request that asks for one."""
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ("127.0.0.1", "::1")
+    """Addresses of reverse proxies whose `X-Forwarded-Host` and `X-Forwarded-Proto` are believed; `*`: anybody's.
+    In the environment, separated by commas."""
+    tls_cert: Path | None = None
+    "PEM file of the certificate, with its chain; with `tls_key` the server speaks https and wss."
+    tls_key: Path | None = None
+    "PEM file of the certificate's private key."
+    api_key: SecretStr | None = None
+    """The workspace key, which REST calls and agents that need authorization ask for. Left out, one is generated,
+    kept as `workspace.key` in the data folder and printed once."""
+    llm_models: Mapping[str, LanguageModelEndpoint] = {}
+    """Language models by name: a pattern (`gpt-*`, `*`) -> `base_url`, `model`, `api_key`. An agent that names a model
+    which no pattern matches is refused at the start. As an environment variable: the same as JSON."""
+    initiation_timeout: Annotated[float, Field(ge=0)] = 1.0
+    "Seconds to wait for a client's initiation before its conversation begins with the agent's defaults."
+    ping_interval: Annotated[float, Field(gt=0)] = 5.0
+    "Seconds between the protocol's pings, by which the round trip is measured. A late pong is never punished."
+    unread_timeout: Annotated[float, Field(gt=0)] = 30.0
+    "Seconds for which a client may leave unread what it was sent before its connection is closed."
+    max_sessions: Annotated[int, Field(ge=1)] = 1000
+    "Live conversations at one time; further ones are refused."
+    shutdown_timeout: Annotated[float, Field(ge=0, le=60)] = 1.5
+    "Seconds that live conversations get to close and write their records when the server is told to stop."
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    "What is logged, to standard error; `debug` may hold what was said."
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Settings:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are needed together")
+        return self
+
+    @classmethod
+    def load(cls, config: Path | None = None, **overrides: Any) -> Settings:
+        """The settings from command line (`overrides`; None: not given), environment, file and defaults, in this order.
+
+        `config`: a TOML file; None: the one that `ANTIPHON_CONFIG` names, if any.
+
+        Raises:
+            ConfigError: a value is impossible or a name in the file unknown; `path` says which, and where it was given.
+        """
+        if config is None and (named := os.environ.get(f"{PREFIX}CONFIG")):
+            config = Path(named)
+        given = {name: value for name, value in overrides.items() if value is not None}
+        in_file = _read(config) if config is not None else {}
+        from_file = {name: value for name, value in in_file.items() if not os.environ.get(_variable(name))}
+        try:
+            return cls(**{**from_file, **given})
+        except SettingsError as error:  # an environment variable that should hold JSON
+            raise ConfigError(f"{error}: {error.__cause__}", path="environment") from error
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            name = where.partition(".")[0]
+            if name in given:
+                where = f"--{where.replace('_', '-')}"
+            elif name in from_file:
+                where = f"{config}: {where}"
+            elif name:
+                where = _variable(where)
+            raise ConfigError(problem["msg"].removeprefix("Value error, "), path=where) from error
+
+    @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """`llm_models` as engines take it: plain values, the keys in clear."""
+        return {
+            pattern: {
+                "base_url": endpoint.base_url,
+                "model": endpoint.model,
+                "api_key": endpoint.api_key.get_secret_value() if endpoint.api_key else None,
+            }
+            for pattern, endpoint in self.llm_models.items()
+        }
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper()
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(str(error), path=str(config)) from error
+    for name in values:
+        if name not in Settings.model_fields:
+            known = ", ".join(Settings.model_fields)
+            raise ConfigError(f"there is no such setting (known: {known})", path=f"{config}: {name}")
+    return values
+
+
+def reference() -> str:
+    """Every setting, as Markdown: what `docs/settings.md` holds."""
+    lines = [
+        "# Settings of the server",
+        "",
+        "A setting is given on the command line, in the environment or in a TOML file, which `--config FILE` or",
+        f"`{PREFIX}CONFIG` names and which uses the names below. The command line wins over the environment, the",
+        "environment over the file. A name in the file that is none of these stops the start.",
+        "",
+    ]
+    for name, field in Settings.model_fields.items():
+        places = f"`{_variable(name)}`"
+        if name in COMMAND_LINE:
+            places = f"`--{name.replace('_', '-')}`, {places}"
+        lines += [f"## {name}", "", _sentences(field), "", f"{places}; default: {_shown(field.default)}.", ""]
+    lines += ["## One entry of llm_models", ""]
+    lines += [f"- `{name}`: {_sentences(field)}" for name, field in LanguageModelEndpoint.model_fields.items()]
+    lines += [
+        "",
+        "```toml",
+        '[llm_models."gpt-*"]',
+        'base_url = "http://127.0.0.1:11434/v1"',
+        'model = "qwen3:8b"',
+        "```",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _sentences(field: FieldInfo) -> str:
+    return " ".join((field.description or "").split())
+
+
+def _shown(default: object) -> str:
+    if default is None or default == {}:
+        return "none"
+    return f"`{json.dumps(default, default=str)}`"

@@ -1,0 +1,366 @@
+"""/v1/convai/conversation: one socket, one conversation.
+
+A raw ASGI route: a socket is two callables, receive text and send text, and between them and the `Session` there is
+only `ServerProtocol`. The order of things:
+
+    accept              always, so that a refusal reaches the client as an `error` message and a close reason
+    admit               agent, signature, key, a free place
+    metadata            the first message, at once and once
+    wait                for the initiation, a second at most; what comes before is kept, not refused
+    run                 the session, until either side ends it
+    close               with the session's code and reason; the record is written
+
+Three tasks live meanwhile: this one, a reader, a pinger. A client that is slow to read holds up `send`, and with it the
+agent's speech; one that reads nothing at all is noticed by the pinger, whose ping finds no room for too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from urllib.parse import parse_qs
+
+from starlette.types import Message, Receive, Scope, Send
+
+from antiphon.agents.config import AgentConfig
+from antiphon.agents.initiation import initiate, time_variables
+from antiphon.audio.formats import parse_format
+from antiphon.errors import AntiphonError, RemoteProtocolError, SessionError
+from antiphon.protocol.codec import client_json, encode_server
+from antiphon.protocol.events import (
+    ClientEvent,
+    ConversationInitiation,
+    ConversationMetadata,
+    ServerEvent,
+    UserAudio,
+)
+from antiphon.protocol.server import ServerProtocol, close_reason, conversation_id
+from antiphon.session.assembly import assemble, load_engines
+from antiphon.session.session import Ending, Session
+
+from .auth import API_KEY_HEADER, AuthorizationMethod
+from .early import EarlyMessages
+from .refusals import refusal
+from .services import Services
+from .sessions import LiveConversation
+
+logger = logging.getLogger(__name__)
+
+PATH = "/v1/convai/conversation"
+SUBPROTOCOL = "convai"
+"Chosen when offered: browsers offer it and need it back; it is never required (protocol.md 3.2)."
+
+SLICE = 0.25
+"Seconds of audio given to a session in one go: hearing it takes the processor, and other sessions want it too."
+MESSAGES_IN_A_ROW = 64
+"Messages read before other sessions get their turn: a full receive buffer holds thousands."
+
+
+class ConversationRoute:
+    """The ASGI application behind the path: every call is one socket."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one socket from its handshake to its close; returns when the conversation's record is written."""
+        await receive()  # websocket.connect
+        subprotocol = SUBPROTOCOL if SUBPROTOCOL in scope["subprotocols"] else None
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
+        client = Client(scope, receive, send, self._services.settings.unread_timeout)
+        try:
+            await self._converse(client)
+        except AntiphonError as error:
+            event, close_code, reason = refusal(error)
+            logger.info("client refused", extra={"agent_id": client.query("agent_id"), "reason": reason})
+            await client.close(close_code, reason, encode_server(event))
+        except Exception as error:
+            logger.exception("a conversation failed", extra={"agent_id": client.query("agent_id")})
+            event, close_code, reason = refusal(error)
+            await client.close(close_code, reason, encode_server(event))
+
+    async def _converse(self, client: Client) -> None:
+        services = self._services
+        agent, method = await self._admit(client)
+        identifier = conversation_id(services.random_bits(160))
+        conversation = Conversation(services, client, agent, method, identifier)
+        async with services.sessions.begin(identifier, agent.agent_id, conversation.hang_up) as live:
+            logger.info("conversation begins", extra={"conversation_id": identifier, "agent_id": agent.agent_id})
+            ending = await conversation.hold(live)
+            logger.info("conversation ended", extra={"conversation_id": identifier, "reason": ending.reason})
+            await client.close(ending.close_code, ending.reason)
+
+    async def _admit(self, client: Client) -> tuple[AgentConfig, AuthorizationMethod]:
+        agent_id = client.query("agent_id")
+        if agent_id is None:
+            raise RemoteProtocolError("the address names no agent_id", error_type="missing_fields")
+        agent = await self._services.workspace.agent(agent_id)
+        method = self._services.authority.admit(
+            agent_id,
+            needed=agent.platform_settings.auth.enable_auth,
+            signature=client.query("conversation_signature"),
+            key=client.header(API_KEY_HEADER),
+            now=self._services.epoch(),
+        )
+        return agent, method
+
+
+class Client:
+    """The other end of an accepted socket."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, unread_timeout: float) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._unread_timeout = unread_timeout
+        self.lost = False
+        "It is gone: nothing reaches it any more, and sending is of no consequence."
+
+    def query(self, name: str) -> str | None:
+        """A parameter of the address; None if it is missing or empty."""
+        values = parse_qs(self._scope["query_string"].decode("latin-1")).get(name)
+        return values[0] if values else None
+
+    def header(self, name: str) -> str | None:
+        """A header of the handshake. `name` in lower case."""
+        wanted = name.encode("ascii")
+        return next((value.decode("latin-1") for key, value in self._scope["headers"] if key == wanted), None)
+
+    async def receive(self) -> str | None:
+        """The text of the next message; None: it has closed, or is gone. Raises RemoteProtocolError."""
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            self.lost = True
+            return None
+        text = message.get("text")
+        if not isinstance(text, str):
+            raise RemoteProtocolError("a binary message: this protocol is JSON in text messages")
+        return text
+
+    async def send(self, text: str) -> None:
+        """Send one message; waits while the client is slow."""
+        await self._hand_over({"type": "websocket.send", "text": text})
+
+    async def close(self, close_code: int, reason: str, last: str | None = None) -> None:
+        """Close, after a last message if there is one. A client that does not even take that is given up."""
+        try:
+            async with asyncio.timeout(self._unread_timeout):
+                if last is not None:
+                    await self.send(last)
+                closing = {"type": "websocket.close", "code": close_code, "reason": close_reason(reason)}
+                await self._hand_over(closing)
+        except TimeoutError:
+            self.lost = True
+
+    async def _hand_over(self, message: Message) -> None:
+        if self.lost:
+            return
+        try:
+            await self._send(message)
+        except OSError:  # as ASGI says it: the peer is gone
+            self.lost = True
+
+
+class Conversation:
+    """One conversation with one client."""
+
+    def __init__(
+        self,
+        services: Services,
+        client: Client,
+        agent: AgentConfig,
+        method: AuthorizationMethod,
+        identifier: str,
+    ) -> None:
+        config = agent.conversation_config
+        metadata = ConversationMetadata(
+            conversation_id=identifier,
+            agent_output_audio_format=config.tts.agent_output_audio_format,
+            user_input_audio_format=config.asr.user_input_audio_format,
+        )
+        self._services = services
+        self._client = client
+        self._agent = agent
+        self._method: AuthorizationMethod = method
+        self._protocol = ServerProtocol(metadata)
+        self._input_format = parse_format(metadata.user_input_audio_format)
+        self._early = EarlyMessages(self._input_format)
+        self._initiation: ConversationInitiation | None = None
+        self._session: Session | None = None
+        self._verdict: Ending | AntiphonError | None = None
+        "What ended the conversation before there was a session to end."
+        self._settled = asyncio.Event()
+        "Set when the initiation need not be waited for any more: it, or a verdict, is there."
+        self._begun = asyncio.Event()
+        "Set when the session exists and has been given what came early."
+
+    async def hold(self, live: LiveConversation) -> Ending:
+        """Have it, from the metadata to its end.
+
+        Raises:
+            AntiphonError: there was no session to have; it says what to tell the client.
+        """
+        await self._say(self._protocol.metadata)
+        async with asyncio.TaskGroup() as tasks:
+            children = [tasks.create_task(self._read()), tasks.create_task(self._ping())]
+            try:
+                verdict = await self._run(live)
+            except AntiphonError as error:  # kept out of the group, which would wrap it
+                verdict = error
+            for child in children:
+                child.cancel()
+        if isinstance(verdict, AntiphonError):
+            raise verdict
+        return verdict
+
+    def hang_up(self, close_code: int, reason: str) -> None:
+        """The server wants it to end. Returns at once."""
+        self._end(Ending(close_code, reason))
+
+    # ---------------------------------------------------------------------------------------------- the session
+
+    async def _run(self, live: LiveConversation) -> Ending | AntiphonError:
+        """Wait for the initiation, put the session together, run it."""
+        services, agent = self._services, self._agent
+        loop, started_at = asyncio.get_running_loop(), services.epoch()
+        initiation = await self._initiated()
+        if self._verdict is not None:
+            return self._verdict
+        configured = initiate(
+            agent,
+            config_override=initiation.config_override,
+            dynamic_variables=initiation.dynamic_variables,
+            custom_llm_extra_body=initiation.custom_llm_extra_body,
+            system_variables={
+                "system__conversation_id": live.conversation_id,
+                **time_variables(started_at, agent.conversation_config.agent.prompt.timezone),
+            },
+        )
+        engines = await load_engines(
+            configured,
+            services.registry,
+            models=services.settings.models,
+            workspace=services.workspace,
+            base=services.engines[agent.agent_id],
+        )
+        try:
+            if self._verdict is not None:
+                return self._verdict
+            session = assemble(
+                configured,
+                engines,
+                conversation_id=live.conversation_id,
+                send=self._say,
+                write=live.write,
+                clock=loop.time,
+                header={
+                    "started_at": started_at,
+                    "user_id": initiation.user_id,
+                    "initiation": client_json(initiation),
+                    "authorization_method": self._method,
+                },
+            )
+            self._begin(session)
+            return await session.run()
+        finally:
+            await engines.aclose()  # those that an override asked for; the agent's own stay
+
+    async def _initiated(self) -> ConversationInitiation:
+        """The client's initiation, or an empty one if it has not come in time."""
+        try:
+            async with asyncio.timeout(self._services.settings.initiation_timeout):
+                await self._settled.wait()
+        except TimeoutError:
+            logger.debug("no initiation came: the agent's defaults hold")
+        if self._initiation is None:
+            self._initiation = ConversationInitiation()
+        return self._initiation
+
+    def _begin(self, session: Session) -> None:
+        for event in self._early.take():
+            session.receive(event)
+        self._session = session
+        self._begun.set()
+
+    def _end(self, verdict: Ending | AntiphonError) -> None:
+        """Whatever it is doing, it is over. Returns at once."""
+        if self._session is None:
+            self._verdict = self._verdict or verdict
+            self._settled.set()
+        elif isinstance(verdict, Ending):
+            self._session.close(verdict.close_code, verdict.reason, verdict.error_type)
+        else:
+            error, close_code, reason = refusal(verdict)
+            self._session.close(close_code, reason, error.error_type)
+
+    def _lose(self) -> None:
+        """The client is gone."""
+        self._client.lost = True
+        if self._session is not None:
+            self._session.disconnect()
+        else:
+            self._end(Ending(1000, "the client hung up"))
+
+    # ------------------------------------------------------------------------------------------------ its tasks
+
+    async def _read(self) -> None:
+        """Pass on what the client says, until it is gone or says what nobody may."""
+        loop = asyncio.get_running_loop()
+        slice_bytes = self._input_format.bytes_of(SLICE)
+        turn = 1.0  # what is left of it until other sessions get theirs
+        try:
+            while (text := await self._client.receive()) is not None:
+                for event in pieces(self._protocol.receive(text, loop.time()), slice_bytes):
+                    self._pass_on(event, len(text))
+                    turn -= len(event.audio) / slice_bytes if isinstance(event, UserAudio) else 1 / MESSAGES_IN_A_ROW
+                    if turn <= 0.0:
+                        await asyncio.sleep(0)
+                        turn = 1.0
+                if self._session is None and self._early.full:
+                    await self._begun.wait()
+        except (RemoteProtocolError, SessionError) as error:
+            self._end(error)
+        else:
+            self._lose()
+
+    def _pass_on(self, event: ClientEvent, size: int) -> None:
+        if isinstance(event, ConversationInitiation):
+            if self._initiation is None:
+                self._initiation = event
+                self._settled.set()
+            else:
+                logger.debug("an initiation came too late: the agent's defaults hold")
+        elif self._session is None:
+            self._early.add(event, size)
+        else:
+            self._session.receive(event)
+
+    async def _say(self, event: ServerEvent) -> None:
+        """Send one event. Waits while the client is slow; is of no consequence once it is gone."""
+        await self._client.send(self._protocol.send(event))
+
+    async def _ping(self) -> None:
+        """Measure the round trip now and then, and notice a client that does not read or is gone."""
+        loop = asyncio.get_running_loop()
+        settings = self._services.settings
+        try:
+            while not self._client.lost:
+                async with asyncio.timeout(settings.unread_timeout):
+                    await self._say(self._protocol.ping(loop.time()))
+                await asyncio.sleep(settings.ping_interval)
+        except TimeoutError:
+            logger.info("a client that reads nothing is given up", extra={"seconds": settings.unread_timeout})
+        self._lose()
+
+
+def pieces(event: ClientEvent | None, slice_bytes: int) -> Iterator[ClientEvent]:
+    """The event, long audio in slices of at most so many bytes; nothing for no event and for empty audio."""
+    if not isinstance(event, UserAudio):
+        if event is not None:
+            yield event
+    elif 0 < len(event.audio) <= slice_bytes:
+        yield event
+    else:
+        for start in range(0, len(event.audio), slice_bytes):
+            yield UserAudio(event.audio[start : start + slice_bytes])
