@@ -76,5 +76,5 @@ class NotFoundError(AntiphonError):
         self.identifier = identifier
 
 
-class SessionError(AntiphonError):
-    """A conversation cannot go on, or is not in the state that the call needs."""
+class SessionError(AntiphonError, RuntimeError):
+    """A conversation cannot go on, or is not in the state that the call needs (the original client's RuntimeError)."""

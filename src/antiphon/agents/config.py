@@ -10,6 +10,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -48,6 +49,15 @@ def _limit(seconds: float) -> float:
     if not (seconds > 0 or seconds == -1):
         raise PydanticCustomError("range", "should be above 0 seconds, or -1 for never")
     return seconds
+
+
+def _time_zone(name: str | None) -> str | None:
+    try:
+        if name:
+            ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise PydanticCustomError("time_zone", "should be a time zone of this machine's database") from error
+    return name
 
 
 AudioFormatName = Annotated[str, AfterValidator(_audio_format)]
@@ -89,7 +99,8 @@ class Prompt(View):
     knowledge_base: tuple[KnowledgeBaseLocator, ...] = ()
     custom_llm: Mapping[str, Any] | None = None
     "Of `llm: custom-llm`: `url`, `model_id`, `api_key`, ... (rest.md 4)."
-    timezone: str | None = None
+    timezone: Annotated[str | None, AfterValidator(_time_zone)] = None
+    "Of `{{system__time}}`, as `Europe/Berlin`; None: UTC."
 
     @field_validator("built_in_tools", mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from antiphon.errors import ConfigError, RemoteProtocolError
 
@@ -70,19 +70,11 @@ def initiate(
 
 
 def time_variables(now: float, timezone: str | None = None) -> dict[str, str]:
-    """The system variables that tell the time. `now`: seconds since 1970; `timezone`: that of the agent's prompt.
-
-    Raises:
-        ConfigError: there is no such time zone.
-    """
-    try:
-        zone = ZoneInfo(timezone) if timezone else UTC
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        path = "conversation_config.agent.prompt.timezone"
-        raise ConfigError(f"there is no time zone {timezone!r}", path=path) from error
-    local = datetime.fromtimestamp(now, zone)
+    """The system variables that tell the time. `now`: seconds since 1970; `timezone`: that of the agent's prompt."""
+    utc = datetime.fromtimestamp(now, UTC)
+    local = utc.astimezone(ZoneInfo(timezone)) if timezone else utc
     return {
-        "system__time_utc": datetime.fromtimestamp(now, UTC).isoformat(),
+        "system__time_utc": utc.isoformat(),
         "system__time": f"{local:%A, %H:%M} {local.day} {local:%B %Y}",
         "system__timezone": timezone or "UTC",
     }

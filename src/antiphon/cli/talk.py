@@ -65,7 +65,7 @@ async def _talk(
             audio_interface=FileAudioInterface(wav, out),
         )
 
-        def on_event(event: Any) -> None:
+        async def on_event(event: Any) -> None:  # async: on the loop, in time
             silence.notice(event)
             show.event(event)
 

@@ -195,5 +195,9 @@ def refusal(error: ProtocolError) -> tuple[ev.ErrorEvent, int, str]:
         code, error_type, message = INTERNAL_ERROR, "unknown_websocket_crash", "internal error"
     else:
         code, error_type, message = error.close_code, error.error_type, str(error)
-    told = code if code in _ERROR_CODES else 1008 if code == TOO_BIG else 1002
-    return ev.ErrorEvent(code=told, message=message, error_type=error_type), code, close_reason(message)
+    return ev.ErrorEvent(code=error_code(code), message=message, error_type=error_type), code, close_reason(message)
+
+
+def error_code(close_code: int) -> int:
+    """The code inside an `error` message for a close code: of those that the contract allows, the nearest."""
+    return close_code if close_code in _ERROR_CODES else 1008 if close_code == TOO_BIG else 1002

@@ -1,5 +1,7 @@
 """The doors: HTTP, and the conversation socket."""
 
+from __future__ import annotations
+
 from .app import create_app
 from .run import listening, serve
 from .settings import Settings

@@ -45,6 +45,7 @@ def create_app(
     *,
     registry: Registry | None = None,
     epoch: Callable[[], float] = time.time,  # noqa: TID251  the one place where the wall clock comes in
+    clock: Callable[[], float] = time.monotonic,  # noqa: TID251  the loop's time base, finer than uvloop tells it
     random_bits: Callable[[int], int] = secrets.randbits,
     announce_key: Callable[[str], None] = lambda key: None,
 ) -> Application:
@@ -53,7 +54,7 @@ def create_app(
     `registry`: the engines that agents may name; None: those installed. `announce_key` is called with the workspace key
     if one had to be generated, once in the life of a data folder.
     """
-    return Application(settings, registry or Registry(), epoch, random_bits, announce_key)
+    return Application(settings, registry or Registry(), epoch, clock, random_bits, announce_key)
 
 
 class Application:
@@ -64,12 +65,14 @@ class Application:
         settings: Settings,
         registry: Registry,
         epoch: Callable[[], float],
+        clock: Callable[[], float],
         random_bits: Callable[[int], int],
         announce_key: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._registry = registry
         self._epoch = epoch
+        self._clock = clock
         self._random_bits = random_bits
         self._announce_key = announce_key
         self._rest = _rest()
@@ -114,6 +117,7 @@ class Application:
                 sessions=Sessions(conversations, settings.max_sessions),
                 conversations=conversations,
                 epoch=self._epoch,
+                clock=self._clock,
                 random_bits=self._random_bits,
             )
             self.services = self._rest.state.services = services

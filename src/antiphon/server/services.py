@@ -29,5 +29,7 @@ class Services:
     conversations: ConversationFolder
     epoch: Callable[[], float]
     "Seconds since 1970."
+    clock: Callable[[], float]
+    "Seconds on the event loop's time base; of conversations, whose latencies are told in milliseconds."
     random_bits: Callable[[int], int]
     "An integer of so many random bits, as `secrets.randbits`."

@@ -223,7 +223,7 @@ class Conversation:
     async def _run(self, live: LiveConversation) -> Ending | AntiphonError:
         """Wait for the initiation, put the session together, run it."""
         services, agent = self._services, self._agent
-        loop, started_at = asyncio.get_running_loop(), services.epoch()
+        started_at = services.epoch()
         initiation = await self._initiated()
         if self._verdict is not None:
             return self._verdict
@@ -253,7 +253,7 @@ class Conversation:
                 conversation_id=live.conversation_id,
                 send=self._say,
                 write=live.write,
-                clock=loop.time,
+                clock=services.clock,
                 header={
                     "started_at": started_at,
                     "user_id": initiation.user_id,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from antiphon.audio.formats import AudioFormat
 from antiphon.errors import EngineError, SessionError
 from antiphon.protocol import events as ev
-from antiphon.protocol.server import EventIds
+from antiphon.protocol.server import EventIds, error_code
 from antiphon.record.journal import Journal
 from antiphon.record.transcript import Transcript
 from antiphon.turns import observations as ob
@@ -298,8 +298,8 @@ class Session:
             self._reply_task.cancel()
             await asyncio.wait({self._reply_task})
         if ending.error_type is not None:
-            error = ev.ErrorEvent(code=ending.close_code, message=ending.reason, error_type=ending.error_type)
-            self._outbox.put(error)
+            code = error_code(ending.close_code)
+            self._outbox.put(ev.ErrorEvent(code=code, message=ending.reason, error_type=ending.error_type))
         try:
             async with asyncio.timeout(FAREWELL):
                 await self._outbox.flush()

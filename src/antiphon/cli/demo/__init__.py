@@ -81,7 +81,7 @@ async def _call(address: str, caller: Any) -> tuple[list[tuple[float, str]], str
     transcripts: list[tuple[float, str]] = []
     loop = asyncio.get_running_loop()
 
-    def on_event(event: Any) -> None:
+    async def on_event(event: Any) -> None:  # async: on the loop, in time
         if isinstance(event, UserTranscript):
             transcripts.append((loop.time() - caller.began, event.text))
         show.event(event)
