@@ -32,7 +32,7 @@ check: .venv/.installed
 	.venv/bin/lint-imports --no-logo
 
 bench: .venv/.installed
-	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; .venv/bin/python "$$script" $(ARGS); done
+	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; name=$${script#benchmarks/}; .venv/bin/python -m "benchmarks.$${name%.py}" $(ARGS); done
 
 # ----------------------------------------------------------------------------------------------------- environments
 

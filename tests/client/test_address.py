@@ -1,3 +1,5 @@
+"""Where a conversation is: addresses, built as the original builds them."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The sound device in a conversation: sync or async, slow or broken."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Callbacks: right values, right order, and no harm to the conversation."""
+
 from __future__ import annotations
 
 import asyncio

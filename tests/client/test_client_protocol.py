@@ -1,3 +1,5 @@
+"""The client's half of the protocol, without input or output."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""AsyncConversation against a scripted server on loopback."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Audio interfaces that are files and memory."""
+
 from __future__ import annotations
 
 import itertools

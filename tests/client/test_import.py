@@ -1,3 +1,5 @@
+"""What importing the client costs."""
+
 from __future__ import annotations
 
 import importlib.metadata

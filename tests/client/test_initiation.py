@@ -1,3 +1,5 @@
+"""The client's first message."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""The REST calls that a conversation needs."""
+
 from __future__ import annotations
 
 import asyncio

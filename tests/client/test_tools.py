@@ -1,3 +1,5 @@
+"""Client tools: always exactly one result, with the true id."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""Requests to chat completions, and their streamed answers, without input or output."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""docs/engines.md tells the truth about language models."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Which server answers for a model's name."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

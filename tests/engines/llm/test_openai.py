@@ -1,3 +1,5 @@
+"""The engine `openai` against a loopback server that streams, stalls and refuses."""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,5 @@
+"""The engine `scripted`: rules, places, tools."""
+
 from __future__ import annotations
 
 import asyncio

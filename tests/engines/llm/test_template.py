@@ -1,3 +1,5 @@
+"""Places in a script's texts."""
+
 from __future__ import annotations
 
 import json
