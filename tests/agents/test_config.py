@@ -193,6 +193,8 @@ def test_the_document_is_the_agents_own() -> None:
         ({"tts": {"agent_output_audio_format": "pcm"}}, "tts.agent_output_audio_format", "pcm_16000"),
         ({"tts": {"speed": 3}}, "tts.speed", "less than or equal to 2"),
         ({"tts": {"stability": -0.1}}, "tts.stability", "greater than or equal to 0"),
+        ({"agent": {"prompt": {"timezone": "Mars/Base"}}}, "agent.prompt.timezone", "not 'Mars/Base'"),
+        ({"agent": {"prompt": {"timezone": "../../etc/passwd"}}}, "agent.prompt.timezone", "time zone"),
         ({"antiphon": {"llm": {"engine": 7}}}, "antiphon.llm", "name"),
         ({"antiphon": {"stt": "pocketsphinx"}}, "antiphon.stt", "an object, not 'pocketsphinx'"),
         ({"agent": {"prompt": {"tools": [{"name": "ok"}, {}]}}}, "agent.prompt.tools.1.name", "is missing"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from typing import Annotated, Any, Literal, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -51,10 +52,14 @@ def _limit(seconds: float) -> float:
     return seconds
 
 
+def time_zone(name: str | None) -> tzinfo:
+    """The time zone of that name. UTC, also for None, needs no database. Raises what ZoneInfo raises."""
+    return ZoneInfo(name) if name and name != "UTC" else UTC
+
+
 def _time_zone(name: str | None) -> str | None:
     try:
-        if name:
-            ZoneInfo(name)
+        time_zone(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise PydanticCustomError("time_zone", "should be a time zone of this machine's database") from error
     return name
@@ -222,8 +227,8 @@ class Antiphon(View):
     stt: Mapping[str, Any] = _engine("stt")
     tts: Mapping[str, Any] = _engine("tts")
     vad: Mapping[str, Any] = _engine("vad")
-    max_silence_seconds: Annotated[float, Field(gt=0)] = 3.0
-    "The longest pause inside a turn of the user: after it the turn is over, whatever else speaks against it."
+    max_silence_seconds: Annotated[float, Field(ge=0)] = 3.0
+    "The longest time that the agent may leave a user without any sound when it is its turn; 0: no limit."
 
     @field_validator("llm", "stt", "tts", "vad")
     @classmethod

@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, cast
-from zoneinfo import ZoneInfo
 
 from antiphon.errors import ConfigError, RemoteProtocolError
 
 from .arguments import SECRET
-from .config import AgentConfig, LanguagePreset
+from .config import AgentConfig, LanguagePreset, time_zone
 
 Json: TypeAlias = dict[str, Any]
 
@@ -30,6 +29,9 @@ _ONLY_ON_THE_TELEPHONE = {"system__caller_id": "", "system__called_number": "", 
 "Known to no other door: an agent that speaks of them can be talked to there all the same."
 
 _PERMISSIONS = "platform_settings.overrides"
+
+_MAX_NAME = 200
+"Characters of a client's name for something that an error repeats."
 
 
 def initiate(
@@ -53,7 +55,7 @@ def initiate(
     """
     override = _given(config_override)
     _move_text_only(override)
-    for path, _ in _leaves(override):
+    for path in _leaves(override):
         _check_allowed(agent, path)
     extra_body = dict(custom_llm_extra_body)
     if extra_body and not agent.platform_settings.overrides.custom_llm_extra_body:
@@ -71,10 +73,9 @@ def initiate(
 
 def time_variables(now: float, timezone: str | None = None) -> dict[str, str]:
     """The system variables that tell the time. `now`: seconds since 1970; `timezone`: that of the agent's prompt."""
-    utc = datetime.fromtimestamp(now, UTC)
-    local = utc.astimezone(ZoneInfo(timezone)) if timezone else utc
+    local = datetime.fromtimestamp(now, time_zone(timezone))
     return {
-        "system__time_utc": utc.isoformat(),
+        "system__time_utc": local.astimezone(UTC).isoformat(),
         "system__time": f"{local:%A, %H:%M} {local.day} {local:%B %Y}",
         "system__timezone": timezone or "UTC",
     }
@@ -106,12 +107,12 @@ def _move_text_only(override: Json) -> None:
         cast("Json", conversation).setdefault("text_only", text_only)
 
 
-def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _leaves(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _leaves(cast("Mapping[str, Any]", value), (*path, key))
         else:
-            yield (*path, key), value
+            yield (*path, key)
 
 
 def _check_allowed(agent: AgentConfig, path: tuple[str, ...]) -> None:
@@ -122,7 +123,7 @@ def _check_allowed(agent: AgentConfig, path: tuple[str, ...]) -> None:
     if path == ("conversation", "text_only") and permission is not False:
         return  # text chat without audio devices depends on it: only an explicit false forbids it
     if permission is not True:
-        name = ".".join(path)
+        name = ".".join(path)[:_MAX_NAME]
         raise _not_allowed(name, f"{_PERMISSIONS}.conversation_config_override.{name}")
 
 
@@ -178,7 +179,7 @@ def _variables(agent: AgentConfig, client: Mapping[str, Any], system: Mapping[st
     for name in client:
         if name.startswith(SYSTEM):
             raise RemoteProtocolError(
-                f"the dynamic variable {name} is the server's to give: the prefix {SYSTEM} is reserved",
+                f"the dynamic variable {name[:_MAX_NAME]} is the server's to give: the prefix {SYSTEM} is reserved",
                 error_type="value_error",
             )
     config = agent.conversation_config
