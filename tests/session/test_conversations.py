@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from antiphon.audio.formats import parse_format
 from antiphon.protocol import events as ev
-from antiphon.simulation.call import BargeIn, Burst, Call, Mute, Say, Speak, Wait
+from antiphon.simulation.call import BargeIn, Burst, Call, HangUp, Mute, Say, Speak, Wait, voice
 
 Hold = Callable[..., Call]
 
@@ -86,11 +87,58 @@ def test_the_model_reads_what_was_heard_not_what_was_generated(call: Hold) -> No
     assert outs.index("interruption") < outs.index("agent_response_correction")
 
 
-def test_a_cough_does_not_interrupt(call: Hold) -> None:
-    """The same reply goes on to its end."""
-    held = call([Speak(), BargeIn(seconds=0.1), Wait(0.1)], lines=["long story"])
+@pytest.mark.parametrize("chunk", [0.02, 0.05, 0.1, 0.25])
+@pytest.mark.parametrize("into", [1.0, 1.013, 1.027])
+def test_a_cough_does_not_interrupt(call: Hold, chunk: float, into: float) -> None:
+    """The same reply goes on to its end, however the sound was cut into messages."""
+    held = call([Speak(), BargeIn(seconds=0.1, into=into), Wait(0.1)], lines=["long story"], chunk=chunk)
     assert held.events(ev.Interruption) == []
     assert held.texts[-1].startswith("agent: This is a very long answer")
+
+
+@pytest.mark.parametrize("chunk", [0.02, 0.05, 0.1, 0.25, 1.0])
+def test_speech_over_the_agent_interrupts_however_it_was_cut(call: Hold, chunk: float) -> None:
+    """Within the barge-in delay and two messages."""
+    held = call([Speak(), BargeIn(seconds=0.5 + chunk, into=1.0), Wait(0.1)], lines=["long story", "x"], chunk=chunk)
+    ((interrupted_at, _),) = [(at, e) for at, e in held.heard if isinstance(e, ev.Interruption)]
+    response = next(e for e in held.events(ev.AgentResponse) if e.text.startswith("This is a very"))
+    began = next(at for at, e in held.heard if isinstance(e, ev.AgentAudio) and e.event_id > response.event_id)
+    assert 0.25 <= interrupted_at - (began + 1.0) <= 0.25 + 2 * chunk + 1e-6
+
+
+def test_a_word_over_the_agent_in_one_message_interrupts(call: Hold) -> None:
+    """Its length is that of its sound: when it came matters as little here as for a turn."""
+    word = ev.UserAudio(voice(parse_format("pcm_16000"), 0.5) + bytes(32_000))
+    held = call([Speak(), Wait(0.0), Say(word, after=2.5, patient=False), Wait(3.0)], lines=["long story", "stop"])
+    assert len(held.events(ev.Interruption)) == 1
+    assert "user: stop" in held.texts
+
+
+@pytest.mark.parametrize("format_name", ["pcm_8000", "pcm_22050", "pcm_48000", "ulaw_8000"])
+@pytest.mark.parametrize("chunk", [0.001, 0.0503, 1.0])
+def test_every_format_and_cut_is_heard_and_spoken(call: Hold, format_name: str, chunk: float) -> None:
+    """What was heard depends neither on the client's format nor on the length of its messages."""
+    formats = {"asr": {"user_input_audio_format": format_name}, "tts": {"agent_output_audio_format": format_name}}
+    held = call([Speak()], lines=["hello there"], chunk=chunk, **formats)
+    assert held.texts == ["agent: Hello, how can I help?", "user: hello there", "agent: You said something."]
+    spoken = sum(parse_format(format_name).seconds(len(audio.audio)) for audio in held.events(ev.AgentAudio))
+    assert spoken == pytest.approx(0.06 * len("Hello, how can I help?You said something."), abs=0.02)
+
+
+def test_speech_that_goes_on_while_the_reply_ends_is_a_turn(call: Hold) -> None:
+    """The agent may not be interrupted; the user's words are not lost for that."""
+    agent = {"disable_first_message_interruptions": True}
+    held = call([BargeIn(seconds=1.5, into=0.8), Wait(3.0)], lines=["hello there"], agent=agent)
+    assert held.events(ev.Interruption) == []
+    assert held.texts[-2:] == ["user: hello there", "agent: You said something."]
+
+
+def test_two_utterances_in_one_message_are_both_answered(call: Hold) -> None:
+    """The second comes before the transcript of the first, so they are one turn."""
+    audio_format = parse_format("pcm_16000")
+    both = ev.UserAudio((voice(audio_format, 0.6) + bytes(32_000)) * 2)
+    held = call([Say(both), Wait(3.0)], lines=["one", "two"])
+    assert held.texts[-2:] == ["user: one two", "agent: You said something."]
 
 
 @pytest.mark.parametrize("chunk", [0.02, 0.1, 0.25])
@@ -121,6 +169,44 @@ def test_a_contextual_update_is_read_but_not_answered(call: Hold) -> None:
     update = ev.ContextualUpdate(text="User is on the pricing page", context_id="page")
     held = call([Say(update), Wait(1.0), Speak()], lines=["where am I"])
     assert held.texts == ["agent: Hello, how can I help?", "user: where am I", "agent: You are on the pricing page."]
+
+
+def test_an_update_that_comes_with_the_turn_does_not_replace_it(call: Hold) -> None:
+    """Typed, then told in the background at once: the model answers what was typed."""
+    update = Say(ev.ContextualUpdate(text="User is on the pricing page"), after=0.0, patient=False)
+    held = call([Say(ev.UserMessage(text="where am I")), update, Wait(1.0)], chunk=0.02)
+    assert held.texts[-1] == "agent: You are on the pricing page."
+
+
+def test_an_update_during_a_tool_call_does_not_hide_its_result(call: Hold) -> None:
+    """The model goes on with the result, the update read beside it."""
+    update = Say(ev.ContextualUpdate(text="User is on the pricing page"), after=2.5, patient=False)
+    late = Say(ev.ClientToolResult(tool_call_id="call_1", result={"state": "lost"}), after=0.2, patient=False)
+    held = call([Speak(), update, late], lines=["where is order 42"])
+    assert held.texts[-1] == 'agent: It is {"state": "lost"}.'
+
+
+def test_a_typed_message_during_a_tool_call_takes_its_place(call: Hold) -> None:
+    """The call is given up; its late result is nobody's."""
+    typed = Say(ev.UserMessage(text="never mind"), after=2.5, patient=False)
+    late = Say(ev.ClientToolResult(tool_call_id="call_1", result="found"), after=0.3, patient=False)
+    held = call([Speak(), typed, late, Wait(1.0)], lines=["where is order 42"])
+    assert held.texts[-1] == "agent: You said something."
+    assert not any("found" in text for text in held.texts)
+
+
+def test_a_noise_that_cuts_a_thought_off_does_not_cost_the_answer(call: Hold) -> None:
+    """The turn before it is still to be answered."""
+    held = call([Speak(), Speak(seconds=0.3, after=2.0, patient=False)], lines=["slow please"])
+    assert held.texts[-1] == "agent: That took long."
+    assert held.events(ev.Interruption) == []
+
+
+def test_a_message_without_text_is_no_turn(call: Hold) -> None:
+    """Clients send empty ones, and null (protocol.md C6)."""
+    empty = [Say(ev.UserMessage(text=text), patient=False) for text in ("", None, " ")]
+    held = call([Wait(3.0), *empty, HangUp(2.0)])
+    assert held.texts == ["agent: Hello, how can I help?"]
 
 
 def test_a_client_tool_is_called_and_its_result_said(call: Hold) -> None:

@@ -113,29 +113,98 @@ def test_an_empty_transcript_of_real_speech_asks_again_but_a_noise_does_not() ->
 
 def test_speech_over_the_agent_interrupts_after_the_barge_in_delay() -> None:
     """Long enough to be meant, and not later."""
-    script = [*SPEAKING, (4.0, ob.SpeechStarted()), (5.0, ob.SpeechStopped(0.9))]
-    assert (4.25, ob.Interrupt(1)) in play(script)[1]
+    script = [*SPEAKING, (4.0, ob.SpeechStarted()), (4.0, ob.Speaking(0.05)), (5.0, ob.SpeechStopped(0.9))]
+    machine, commands = play(script)
+    assert commands[-1] == (pytest.approx(4.2), ob.Interrupt(1))
+    assert machine.state is State.USER_PAUSED
 
 
 def test_a_cough_over_the_agent_is_ignored_and_forgotten() -> None:
     """Speech shorter than the barge-in delay changes nothing."""
-    script = [*SPEAKING, (4.0, ob.SpeechStarted()), (4.1, ob.SpeechStopped(0.1)), (4.6, ob.Silence(0.5))]
+    script = [
+        *SPEAKING,
+        (4.0, ob.SpeechStarted()),
+        (4.0, ob.Speaking(0.1)),
+        (4.1, ob.Silence(0.1)),
+        (4.2, ob.SpeechStopped(0.1)),
+        (4.6, ob.Silence(0.5)),
+    ]
     machine, commands = play(script)
     assert commands[-1] == (4.6, ob.DiscardUtterance())
     assert machine.state is State.AGENT_SPEAKING
 
 
+def test_a_sound_that_falters_and_goes_on_still_interrupts() -> None:
+    """A stop consonant near the beginning must not cost the user the floor."""
+    script = [
+        *SPEAKING,
+        (4.0, ob.SpeechStarted()),
+        (4.0, ob.Speaking(0.1)),
+        (4.1, ob.Silence(0.1)),
+        (4.2, ob.Speaking(0.3)),
+    ]
+    assert play(script)[1][-1] == (4.2, ob.Interrupt(1))
+
+
 def test_audio_that_arrived_late_counts_towards_the_barge_in() -> None:
     """With 250 ms chunks the speech is old news when it is seen: no second wait."""
-    script = [*SPEAKING, (4.0, ob.SpeechStarted(lag=0.25))]
+    script = [*SPEAKING, (4.0, ob.SpeechStarted()), (4.0, ob.Speaking(0.25))]
     assert play(script)[1][-1] == (4.0, ob.Interrupt(1))
+
+
+def test_a_word_that_came_in_one_piece_interrupts_when_its_end_is_seen() -> None:
+    """It was long enough, though it never was under way."""
+    script = [*SPEAKING, (4.0, ob.SpeechStarted()), (4.0, ob.SpeechStopped(0.4)), (4.0, ob.Silence(0.5))]
+    assert [command for _, command in play(script)[1][-2:]] == [ob.Interrupt(1), ob.EndUtterance(2)]
+
+
+def test_a_noise_that_cut_off_an_answer_before_its_first_sound_is_made_good() -> None:
+    """The user's turn is still without an answer: no turn is left so."""
+    noise = [
+        *TURN,
+        (2.5, ob.SpeechStarted()),
+        (2.8, ob.Speaking(0.3)),
+        (3.0, ob.SpeechStopped(0.3)),
+        (3.4, ob.Silence(0.5)),
+        (3.5, ob.Heard(2, "")),
+    ]
+    assert said(noise)[-3:] == [ob.Interrupt(1), ob.EndUtterance(2), ob.Reengage(2)]
+
+
+def test_a_noise_that_cut_off_an_audible_answer_is_asked_about() -> None:
+    """Whoever took the floor is expected to have wanted something."""
+    noise = [(4.0, ob.SpeechStarted()), (4.2, ob.Speaking(0.3)), (4.4, ob.SpeechStopped(0.3)), (4.9, ob.Silence(0.5))]
+    assert said([*SPEAKING, *noise, (5.0, ob.Heard(2, ""))])[-1] == ob.Reprompt(2)
+
+
+def test_speech_that_was_cut_short_by_typing_does_not_interrupt_the_answer() -> None:
+    """The message that was typed is what is to be answered."""
+    typed = [(0.0, ob.Opened(greets=False)), (1.0, ob.SpeechStarted()), (2.0, ob.Typed("stop"))]
+    script = [*typed, (2.1, ob.Speaking(1.0)), (2.4, ob.SpeechStopped(1.2)), (3.0, ob.Silence(0.5))]
+    assert said(script)[-1] == ob.DiscardUtterance()
+    assert ob.Interrupt(1) not in said(script)
+
+
+def test_a_cough_before_the_stream_stopped_is_forgotten_too() -> None:
+    """No audio will tell how long the pause was; a patient agent must not hear the cough when it is done speaking."""
+    policy = TurnPolicy(endpoint_delay=0.9)
+    script = [*SPEAKING[:4], (2.9, ob.Silence(0.9)), (3.0, ob.Heard(1, "hello")), (3.0, ob.ReplyAudible(1))]
+    script += [(4.0, ob.SpeechStarted()), (4.0, ob.SpeechStopped(0.1)), (4.6, ob.Stalled(0.6)), (6.0, ob.ReplyOver(1))]
+    machine, commands = play(script, policy)
+    assert commands[-1] == (4.6, ob.DiscardUtterance())
+    assert machine.state is State.WAITING
 
 
 def test_an_agent_that_may_not_be_interrupted_goes_on() -> None:
     """Neither at all, nor during its first message."""
     script = [*SPEAKING, (4.0, ob.SpeechStarted()), (6.0, ob.SpeechStopped(2.0))]
     assert ob.Interrupt(1) not in said(script, TurnPolicy(interruptible=False))
-    greeting = [(0.0, ob.Opened(greets=True)), (0.1, ob.ReplyAudible(1)), (1.0, ob.SpeechStarted()), (3.0, ob.Active())]
+    greeting = [
+        (0.0, ob.Opened(greets=True)),
+        (0.1, ob.ReplyAudible(1)),
+        (1.0, ob.SpeechStarted()),
+        (3.0, ob.Speaking(1.0)),
+    ]
     policy = TurnPolicy(first_message_interruptible=False)
     assert said(greeting, policy) == [ob.Greet(1)]
     over = [*greeting, (3.5, ob.ReplyOver(1))]
@@ -172,6 +241,17 @@ def test_a_long_silence_ends_the_call() -> None:
     assert at == pytest.approx(12.0)
 
 
+@given(st.floats(0.0, 1e5), st.floats(0.1, 60.0))
+def test_a_long_silence_ends_the_call_at_the_first_tick(heard_at: float, limit: float) -> None:
+    """Rounding must not make the deadline come again and again."""
+    machine = TurnMachine(TurnPolicy(silence_end_call_timeout=limit, turn_timeout=None, max_duration=None))
+    machine.handle(ob.Opened(greets=False), heard_at)
+    deadline = machine.deadline
+    assert deadline is not None
+    (command,) = machine.handle(ob.Tick(), deadline)
+    assert isinstance(command, ob.HangUp)
+
+
 def test_the_conversation_ends_at_its_maximum_duration() -> None:
     """Whatever is going on: the reply is settled first."""
     policy = TurnPolicy(max_duration=3.0)
@@ -191,6 +271,7 @@ def test_nothing_happens_after_the_end() -> None:
 OBSERVATIONS: list[ob.Observation] = [
     ob.Opened(greets=True),
     ob.SpeechStarted(),
+    ob.Speaking(0.3),
     ob.SpeechStopped(speech=0.5),
     ob.Silence(0.6),
     ob.Stalled(0.6),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -276,11 +276,17 @@ def _requests(
 
     def request() -> Request:
         context = messages(prompt, transcript.entries)
-        if not context or context[-1].role not in ("user", "tool"):
+        if _asks_nothing(context):
             context.append(Message("user", SILENT_USER))
         return Request(context, tools.specs, header.get("user_id"), extra_body)
 
     return request
+
+
+def _asks_nothing(context: Sequence[Message]) -> bool:
+    """Whether the agent had the last word; what the client told in the background is nobody's."""
+    last = next((message for message in reversed(context) if message.role != "system"), None)
+    return last is None or last.role == "assistant"
 
 
 def _hearing(agent: AgentConfig, engines: Engines, outbox: Outbox, ids: EventIds, journal: Journal) -> Hearing:

@@ -15,7 +15,8 @@ from antiphon.audio.convert import Decoder
 from antiphon.audio.formats import AudioFormat
 from antiphon.audio.framing import Framer
 from antiphon.audio.levels import last_sound
-from antiphon.engines.base import SAMPLE_RATE, Recognition, SpeechToText, VoiceActivity
+from antiphon.engines.base import SAMPLE_RATE, Recognition, SpeechToText, VoiceActivity, closing
+from antiphon.errors import EngineError
 from antiphon.protocol.events import TentativeUserTranscript, VadScore
 from antiphon.protocol.server import EventIds
 from antiphon.record.journal import Journal
@@ -85,9 +86,10 @@ class Hearing:
         return self._endpointing.stalled(now)
 
     def feed(self, audio: bytes, now: float) -> list[Observation]:
-        """A piece of the caller's audio, in the client's format, any length."""
+        """A piece of the caller's audio, in the client's format, any length. Raises EngineError."""
         observed: list[Observation] = []
         heard: list[bytes] = []
+        began = False
         for frame in self._framer.push(self._decoder.decode(audio)):
             score = self._vad.score(frame)
             if self._shows_scores:
@@ -95,16 +97,18 @@ class Hearing:
             seen = self._endpointing.score(score)
             if seen is not None:
                 observed.append(seen)
-                if type(seen) is SpeechStarted and not self._in_utterance:
-                    self._in_utterance = True
-                    heard.extend(self._pre_roll)
+                if type(seen) is SpeechStarted:
+                    began = True
+                    if not self._in_utterance:
+                        self._in_utterance = True
+                        heard.extend(self._pre_roll)
             self._tail.append(frame)
             (heard if self._in_utterance else self._pre_roll).append(frame)
         if (growing := self._endpointing.arrived(now)) is not None:
             observed.append(growing)
         if heard:
             self._recognition.feed(b"".join(heard))
-        self._keep_time(now, restart=any(type(seen) is SpeechStarted for seen in observed))
+        self._keep_time(now, restart=began)
         return observed
 
     def _keep_time(self, now: float, *, restart: bool) -> None:
@@ -121,23 +125,29 @@ class Hearing:
 
     def end_utterance(self, utterance: int) -> None:
         """The turn is over: have what was heard transcribed."""
-        self._in_utterance = False
-        self._pre_roll.clear()
+        self._begin_anew()
         self._finished.append(utterance)
         self._recognition.finish()
 
     def discard_utterance(self) -> None:
         """What was heard since the last utterance is no turn."""
-        self._in_utterance = False
-        self._pre_roll.clear()
+        self._begin_anew()
         self._recognition.discard()
 
+    def _begin_anew(self) -> None:
+        """Who still speaks has begun another utterance with that."""
+        self._in_utterance = self._endpointing.speaking
+        self._pre_roll.clear()
+        self._endpointing.settled()
+
     async def listen(self, observe: Callable[[Observation], None]) -> None:
-        """Pass transcripts on until cancelled. Raises what speech-to-text raises."""
-        async for transcript in self._recognition.transcripts():
-            self._journal.engine("stt", {"text": transcript.text, "final": transcript.final})
-            if transcript.final:
-                if self._finished:
-                    observe(Heard(self._finished.popleft(), transcript.text))
-            elif self._shows_partials and transcript.text:
-                self._outbox.put(TentativeUserTranscript(text=transcript.text, event_id=self._ids.next()))
+        """Pass transcripts on until cancelled. Raises EngineError; that they end by themselves is one, too."""
+        async with closing(self._recognition.transcripts()) as transcripts:
+            async for transcript in transcripts:
+                self._journal.engine("stt", {"text": transcript.text, "final": transcript.final})
+                if transcript.final:
+                    if self._finished:
+                        observe(Heard(self._finished.popleft(), transcript.text))
+                elif self._shows_partials and transcript.text:
+                    self._outbox.put(TentativeUserTranscript(text=transcript.text, event_id=self._ids.next()))
+        raise EngineError("stt", "no more transcripts come")

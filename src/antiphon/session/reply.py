@@ -51,6 +51,8 @@ class Round:
 
     start: int
     "Where it begins in the reply's text."
+    spoken: int
+    "Up to where it has been handed to the voice."
     event_id: int | None = None
     "Of its AgentResponse, and of the streamed parts before it."
     announced: bool = False
@@ -109,10 +111,8 @@ class Reply:
         except EngineError as error:
             logger.warning("language model failed: %s", error)
             self._journal.engine("llm", {"error": str(error)})
-            if not self._playback.text:
+            if not self._rounds or not self._text_of(len(self._rounds) - 1):
                 await self._round(_recited(self._mind.apology))
-            else:
-                self._announce()
         await self._clauses.put(None)
 
     async def _answer(self) -> None:
@@ -128,30 +128,37 @@ class Reply:
             raise EngineError("llm", "the model answered nothing", retryable=True)
 
     async def _round(self, thoughts: AsyncIterator[Thought]) -> list[ToolCall]:
-        """Stream one message out; returns the tools it asks for."""
+        """Stream one message out; returns the tools it asks for.
+
+        Raises EngineError; what had come until then is said.
+        """
         if self._playback.text and not self._playback.text[-1].isspace():
             self._playback.write(" ")
-        this = Round(start=len(self._playback.text))
-        self._rounds.append(this)
+        start = len(self._playback.text)
+        self._rounds.append(Round(start, spoken=start))
         splitter, calls = ClauseSplitter(), list[ToolCall]()
-        spoken = this.start
-        async with closing(thoughts) as stream:
-            async for thought in stream:
-                match thought:
-                    case TextDelta(text=text):
-                        self._mark("llm")
-                        self._write(text)
-                        for clause in splitter.push(text):
-                            spoken = await self._clause(clause, spoken)
-                    case ToolCall():
-                        self._journal.engine("llm", {"tool": thought.name, "id": thought.id})
-                        calls.append(thought)
-                    case Usage():
-                        self._journal.engine("llm", {"usage": thought})
-        for clause in splitter.flush():
-            spoken = await self._clause(clause, spoken)
-        self._announce()
+        try:
+            async with closing(thoughts) as stream:
+                async for thought in stream:
+                    match thought:
+                        case TextDelta(text=text):
+                            self._mark("llm")
+                            self._write(text)
+                            await self._say(splitter.push(text))
+                        case ToolCall():
+                            self._journal.engine("llm", {"tool": thought.name, "id": thought.id})
+                            calls.append(thought)
+                        case Usage():
+                            self._journal.engine("llm", {"usage": thought})
+        except EngineError:
+            await self._complete(splitter)
+            raise
+        await self._complete(splitter)
         return calls
+
+    async def _complete(self, splitter: ClauseSplitter) -> None:
+        self._announce()
+        await self._say(splitter.flush())
 
     def _write(self, text: str) -> None:
         self._journal.engine("llm", {"text": text})
@@ -163,11 +170,13 @@ class Reply:
                 self._outbox.put(ev.AgentChatResponsePart(part="start", event_id=this.event_id))
             self._outbox.put(ev.AgentChatResponsePart(text=text, event_id=this.event_id))
 
-    async def _clause(self, clause: str, start: int) -> int:
-        self._mark("clause")
-        if self._voice is not None:
-            await self._clauses.put((clause, start))
-        return start + len(clause)
+    async def _say(self, clauses: list[str]) -> None:
+        this = self._rounds[-1]
+        for clause in clauses:
+            self._mark("clause")
+            if self._voice is not None:
+                await self._clauses.put((clause, this.spoken))
+            this.spoken += len(clause)
 
     async def _speak(self, voice: Voice) -> None:
         while (clause := await self._clauses.get()) is not None:
@@ -196,13 +205,16 @@ class Reply:
     def _announce(self) -> None:
         """The newest round's text is complete."""
         this = self._rounds[-1]
-        text = self._playback.text[this.start :].strip()
-        if this.announced or not text:
+        if this.announced:
+            return
+        if this.event_id is not None:
+            self._outbox.put(ev.AgentChatResponsePart(part="stop", event_id=this.event_id))
+        text = self._text_of(len(self._rounds) - 1)
+        if not text:
+            this.event_id = None
             return
         if this.event_id is None:
             this.event_id = self._ids.next()
-        else:
-            self._outbox.put(ev.AgentChatResponsePart(part="stop", event_id=this.event_id))
         this.announced = True
         self._outbox.put(ev.AgentResponse(text=text, event_id=this.event_id))
         if self._voice is None:
@@ -237,13 +249,17 @@ class Reply:
         self._outbox.put(ev.Interruption(event_id=self._ids.next()))
         heard = self._playback.heard(now) if self._voice is not None else len(self._playback.text)
         for index, this in enumerate(self._rounds):
-            end = self._rounds[index + 1].start if index + 1 < len(self._rounds) else len(self._playback.text)
-            original = self._playback.text[this.start : end].strip()
-            corrected = self._playback.text[this.start : max(this.start, min(heard, end))].strip()
+            original, corrected = self._text_of(index), self._text_of(index, heard)
             if this.announced and this.event_id is not None and corrected != original:
                 self._outbox.put(
                     ev.AgentResponseCorrection(original=original, corrected=corrected, event_id=this.event_id)
                 )
+
+    def _text_of(self, index: int, until: int | None = None) -> str:
+        """What a round says, or said up to a character of the whole text."""
+        begin, after = self._rounds[index].start, self._rounds[index + 1 : index + 2]
+        end = after[0].start if after else len(self._playback.text)
+        return self._playback.text[begin : end if until is None else max(begin, min(until, end))].strip()
 
 
 async def _recited(text: str) -> AsyncIterator[Thought]:

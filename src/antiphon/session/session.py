@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from antiphon.audio.formats import AudioFormat
@@ -35,9 +35,14 @@ SLICE = 0.1
 MAX_WAITING_AUDIO = 30.0
 "Seconds of unheard audio after which the caller's newest is dropped: it would be answered much too late."
 MAX_WAITING = 10_000
-"Messages of other kinds that may wait."
+"Messages that may wait, however small: above it sound is dropped too, and anything else is a flood."
 FAREWELL = 1.0
 "Seconds that the last events get to reach the client."
+
+DEAF = ob.Closed(1002, "the agent lost its hearing", "asr_transcription_error")
+MUTE = ob.Closed(1002, "the agent lost its voice", "tts_cascade_error")
+UNREAD = ob.Closed(1002, "the client reads nothing", "websocket_disconnect")
+"What may end a conversation on our side."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +85,16 @@ class Session:
         self._mind = mind
         self._hearing = hearing
         self._voice = voice
-        self._input_format = input_format
         self._outbox = outbox
         self._transcript = transcript
         self._ids = ids
         self._journal = journal
         self._clock = clock
         self._inbox: Inbox[ev.ClientEvent | ob.Observation] = Inbox()
-        self._waiting_audio = 0.0
+        self._slice = input_format.bytes_of(SLICE)
+        self._most_audio = input_format.bytes_of(MAX_WAITING_AUDIO)
+        self._waiting_audio = 0
+        "Bytes in the inbox."
         self._dropping = False
         self._reply: Reply | None = None
         self._reply_task: asyncio.Task[None] | None = None
@@ -99,14 +106,14 @@ class Session:
     def receive(self, event: ev.ClientEvent) -> None:
         """A message of the client. Returns at once; raises SessionError when the client sends far too much."""
         if isinstance(event, ev.UserAudio):
-            seconds = self._input_format.seconds(len(event.audio))
-            if self._waiting_audio + seconds > MAX_WAITING_AUDIO:
+            size = len(event.audio)
+            if self._waiting_audio + size > self._most_audio or len(self._inbox) > MAX_WAITING:
                 if not self._dropping:
                     logger.warning("caller's audio is dropped: it comes faster than it can be heard")
                 self._dropping = True
                 return
             self._dropping = False
-            self._waiting_audio += seconds
+            self._waiting_audio += size
         elif len(self._inbox) > MAX_WAITING:
             raise SessionError("too many messages at once")
         self._inbox.put(event)
@@ -123,14 +130,12 @@ class Session:
         """Hold the conversation; returns how it ended. Cancelling it ends it at once."""
         ending = Ending(1011, "internal error", "unknown_websocket_crash")
         try:
-            async with self._hearing or nullcontext(), asyncio.TaskGroup() as tasks:
+            async with asyncio.TaskGroup() as tasks:
                 sender = tasks.create_task(self._deliver())
-                ears = tasks.create_task(self._listen()) if self._hearing is not None else None
-                ending = await self._converse(tasks)
-                if ears is not None:
-                    ears.cancel()
-                await self._say_goodbye(ending)
+                agreed = await self._converse(tasks)
+                await self._say_goodbye(agreed)
                 sender.cancel()
+            ending = agreed
         finally:
             self._inbox.close()
             self._journal.end(ending.close_code, ending.reason, ending.error_type)
@@ -139,23 +144,33 @@ class Session:
     # ------------------------------------------------------------------------------------------------ the loop
 
     async def _converse(self, tasks: asyncio.TaskGroup) -> Ending:
-        await self._observe(ob.Opened(greets=bool(self._lines.first_message)), tasks)
-        while self._ending is None:
-            if self._outbox.overwhelmed:
-                self.disconnect()
-            item = await self._inbox.get(self._deadline())
-            if item is None:
-                await self._tick(tasks)
-            elif isinstance(item, ev.UserAudio):
-                self._waiting_audio -= self._input_format.seconds(len(item.audio))
-                self._journal.received(item)
-                await self._hear(item.audio, tasks)
-            elif isinstance(item, (ev.Event, ev.UnknownEvent)):
-                self._journal.received(item)
-                await self._told(item, tasks)
-            else:
-                await self._observe(item, tasks)
+        try:
+            async with self._ears(tasks):
+                await self._observe(ob.Opened(greets=bool(self._lines.first_message)), tasks)
+                while self._ending is None:
+                    await self._next(tasks)
+        except EngineError:
+            logger.exception("the caller cannot be heard")
+            await self._observe(DEAF, tasks)
+        assert self._ending is not None, "only the end ends the loop"
         return self._ending
+
+    async def _next(self, tasks: asyncio.TaskGroup) -> None:
+        """Wait for whatever happens next, and act upon it."""
+        item = await self._inbox.get(self._deadline())
+        if item is None:
+            await self._tick(tasks)
+        elif isinstance(item, ev.UserAudio):
+            self._waiting_audio -= len(item.audio)
+            self._journal.received(item)
+            await self._hear(item.audio, tasks)
+        elif isinstance(item, (ev.Event, ev.UnknownEvent)):
+            self._journal.received(item)
+            await self._told(item, tasks)
+        else:
+            await self._observe(item, tasks)
+        if self._outbox.overwhelmed:
+            await self._observe(UNREAD, tasks)
 
     def _deadline(self) -> float | None:
         hearing = self._hearing.deadline if self._hearing is not None else None
@@ -175,21 +190,14 @@ class Session:
     async def _hear(self, audio: bytes, tasks: asyncio.TaskGroup) -> None:
         if self._hearing is None:
             return  # text only: a client may send audio all the same
-        for piece in self._slices(audio):
-            for seen in self._hearing.feed(piece, self._clock()):
+        for start in range(0, len(audio), self._slice):
+            for seen in self._hearing.feed(audio[start : start + self._slice], self._clock()):
                 await self._observe(seen, tasks)
-
-    def _slices(self, audio: bytes) -> Iterator[bytes]:
-        size = self._input_format.bytes_of(SLICE)
-        if len(audio) <= size:
-            yield audio
-        else:
-            yield from (audio[i : i + size] for i in range(0, len(audio), size))
 
     async def _told(self, event: ev.ClientEvent, tasks: asyncio.TaskGroup) -> None:
         """A message of the client that is not sound."""
         match event:
-            case ev.UserMessage(text=str() as text) | ev.MultimodalMessage(text=str() as text):
+            case ev.UserMessage(text=str() as text) | ev.MultimodalMessage(text=str() as text) if text.strip():
                 await self._observe(ob.Typed(text), tasks)
             case ev.UserActivity() | ev.UserMessage() | ev.MultimodalMessage():
                 await self._observe(ob.Active(), tasks)
@@ -263,7 +271,7 @@ class Session:
             await reply.run(text)
         except* EngineError as group:
             logger.exception("speech could not be made", exc_info=group)
-            self.close(1002, "the agent lost its voice", "tts_cascade_error")
+            self._inbox.put(MUTE)
 
     async def _interrupt(self) -> None:
         assert self._reply is not None, "there is a reply to interrupt"
@@ -284,13 +292,26 @@ class Session:
             self._outbox.close()
             self.disconnect()
 
-    async def _listen(self) -> None:
-        assert self._hearing is not None
+    @asynccontextmanager
+    async def _ears(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
+        """Ears, if there are any, open for as long as the conversation goes on. Raises EngineError."""
+        if self._hearing is None:
+            yield
+            return
+        async with self._hearing:
+            listening = tasks.create_task(self._listen(self._hearing))
+            try:
+                yield
+            finally:
+                listening.cancel()
+                await asyncio.wait({listening})
+
+    async def _listen(self, hearing: Hearing) -> None:
         try:
-            await self._hearing.listen(self._inbox.put)
+            await hearing.listen(self._inbox.put)
         except EngineError:
             logger.exception("speech recognition failed")
-            self.close(1002, "the agent lost its hearing", "asr_transcription_error")
+            self._inbox.put(DEAF)
 
     async def _say_goodbye(self, ending: Ending) -> None:
         assert self._machine.state is State.ENDED

@@ -91,7 +91,8 @@ class _Clause:
         self._made += len(speech.audio) / (2 * self._voice.tts.sample_rate)
         self._audio += self._encoder.encode(speech.audio)
         size = self._voice.audio_format.bytes_of(CHUNK)
-        while len(self._audio) >= size or (self._audio and not self._playback.seconds):
+        # One piece stays behind for `finish`, which tells what of the text is left with it.
+        while len(self._audio) > size or (self._audio and not self._playback.seconds):
             await self._send(size)
 
     async def finish(self) -> None:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 from antiphon.agents.config import AgentConfig
+from antiphon.audio.convert import Encoder
 from antiphon.audio.formats import AudioFormat, parse_format
 from antiphon.protocol import events as ev
 from antiphon.protocol.client import ClientProtocol
@@ -35,6 +36,8 @@ class Speak:
     seconds: float = 1.0
     after: float = 0.4
     "Seconds of quiet between the agent's last sound and the caller's first."
+    patient: bool = True
+    "False: wait for nobody; `after` counts from the step before."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class Say:
 
     event: ev.ClientEvent
     after: float = 0.4
+    patient: bool = True
+    "False: wait for nobody; `after` counts from the step before."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +80,35 @@ class Wait:
     seconds: float
 
 
-Step: TypeAlias = Speak | BargeIn | Say | Burst | Mute | Wait
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Hang up, whatever is going on."""
+
+    after: float = 0.0
+    "Seconds after the step before."
+
+
+Step: TypeAlias = Speak | BargeIn | Say | Burst | Mute | Wait | HangUp
 Tool: TypeAlias = Callable[[dict[str, Any]], Any]
 
 
 @lru_cache(maxsize=16)
 def voice(audio_format: AudioFormat, seconds: float) -> bytes:
-    """Sound that an energy detector takes for speech: 150 Hz and its harmonics, s16le."""
+    """Sound that an energy detector takes for speech: 150 Hz and its harmonics."""
     samples = round(audio_format.rate * seconds)
     step = 2 * math.pi * 150 / audio_format.rate
     wave = (round(3000 * sum(math.sin(step * k * i) / k for k in (1, 2, 3))) for i in range(samples))
-    return struct.pack(f"<{samples}h", *wave)
+    return _encoded(audio_format, struct.pack(f"<{samples}h", *wave))
+
+
+@lru_cache(maxsize=16)
+def silence(audio_format: AudioFormat, seconds: float) -> bytes:
+    """What a microphone sends when nobody speaks."""
+    return _encoded(audio_format, bytes(2 * round(audio_format.rate * seconds)))
+
+
+def _encoded(audio_format: AudioFormat, audio: bytes) -> bytes:
+    return Encoder(audio_format.rate, audio_format).encode(audio)
 
 
 # ------------------------------------------------------------------------------------------------------ the call
@@ -144,8 +167,9 @@ class Caller:
         self._clock = clock
         self._began = clock()
         self._loud = ev.UserAudio(voice(audio_format, chunk))
-        self._quiet = ev.UserAudio(bytes(len(self._loud.audio)))
-        self._muted = False
+        self._quiet = ev.UserAudio(silence(audio_format, chunk))
+        self._muted = self._hung_up = False
+        self._stepped_at = self._began
         self._speaking_until = 0.0
         self._agent_began: float | None = None
         self._agent_until = 0.0
@@ -181,41 +205,51 @@ class Caller:
             self.protocol.send(ev.ClientToolResult(tool_call_id=call.tool_call_id, result=tool(call.parameters)))
 
     def listen(self) -> bool:
-        """One chunk's worth of the caller: sound, and whatever the script says is due. False: the script is over."""
+        """The caller's sound of the chunk that ends now, and whatever the script says is due. False: it is over."""
         now = self._clock()
-        if now < self._speaking_until:
+        speaking = now - self.chunk / 2 < self._speaking_until
+        if speaking:
             self.protocol.send(self._loud)
-            return True
-        if not self._muted:
+        elif not self._muted:
             self.protocol.send(self._quiet)
-        if self._script and self._due(self._script[0], now):
+        while self._script and self._due(self._script[0], now):
             self._do(self._script.pop(0), now)
-        return bool(self._script) or self._awaiting_answer or now < self._agent_until + 1.0
+            self._stepped_at = now
+        on_the_line = bool(self._script) or speaking or self._awaiting_answer or now < self._agent_until + 1.0
+        return on_the_line and not self._hung_up
 
     def _due(self, step: Step, now: float) -> bool:
+        if isinstance(step, HangUp):
+            return now >= self._stepped_at + step.after
+        if now < self._speaking_until:
+            return False
         match step:
             case Mute() | Wait():
                 return True
             case BargeIn(into=into):
                 return self._agent_began is not None and self._agent_began + into <= now < self._agent_until
+            case Speak(after=after, patient=False) | Say(after=after, patient=False):
+                return now >= self._stepped_at + after
             case Speak(after=after) | Say(after=after) | Burst(after=after):
                 return not self._awaiting_answer and now >= self._agent_until + after
 
     def _do(self, step: Step, now: float) -> None:
         match step:
+            case HangUp():
+                self._hung_up = True
             case Mute():
                 self._muted = True
             case Wait(seconds=seconds):
                 self._agent_until = max(self._agent_until, now + seconds)
             case Speak(seconds=seconds) | BargeIn(seconds=seconds):
                 self._speaking_until, self._awaiting_answer = now + seconds, True
-            case Burst(speech=speech, silence=silence):
-                quiet = bytes(self._format.bytes_of(silence))
-                self.protocol.send(ev.UserAudio(voice(self._format, speech) + quiet))
+            case Burst():
+                sound = voice(self._format, step.speech) + silence(self._format, step.silence)
+                self.protocol.send(ev.UserAudio(sound))
                 self._awaiting_answer = True
             case Say(event=event):
                 self.protocol.send(event)
-                self._awaiting_answer = isinstance(event, (ev.UserMessage, ev.MultimodalMessage))
+                self._awaiting_answer |= isinstance(event, (ev.UserMessage, ev.MultimodalMessage))
 
 
 async def hold(
@@ -274,11 +308,11 @@ async def _microphone(caller: Caller, server: ServerProtocol, session: Session) 
     at = loop.time()
     going_on = True
     while going_on:
+        at += caller.chunk
+        await asyncio.sleep(at - loop.time())
         going_on = caller.listen()
         for text in caller.protocol.messages_to_send():
             event = server.receive(text, loop.time())
             if event is not None:
                 session.receive(event)
-        at += caller.chunk
-        await asyncio.sleep(at - loop.time())
     session.disconnect()

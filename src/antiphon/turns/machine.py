@@ -49,7 +49,7 @@ class TurnPolicy:
     endpoint_delay: float = 0.5
     "Silence after which the user's turn is over."
     barge_in_delay: float = 0.25
-    "Speech over the agent after which the agent yields: shorter is a cough."
+    "Speech over the agent, in audio time, after which the agent yields: shorter is a cough."
     turn_timeout: float | None = 7.0
     "Silence after which the agent speaks again (`turn.turn_timeout`)."
     initial_wait_time: float | None = None
@@ -59,7 +59,7 @@ class TurnPolicy:
     transcript_timeout: float = 8.0
     "How long to wait for speech-to-text before asking the user again."
     reprompt_after: float = 0.4
-    "Speech at least that long deserves an answer even if nothing was understood; shorter was a noise."
+    "Speech at least that long, or that interrupted the agent, deserves an answer even if nothing was understood."
     max_duration: float | None = 600.0
     "Length of the conversation (`conversation.max_duration_seconds`)."
     interruptible: bool = True
@@ -94,6 +94,10 @@ class TurnMachine:
     "When the user last did anything."
     _had_user_turn: bool = False
     _greeting: bool = False
+    _barging_in: bool = False
+    "The user began to speak during this reply, and that may interrupt it."
+    _cut_off: State | None = None
+    "In which state the user interrupted the newest reply."
 
     @property
     def deadline(self) -> float | None:
@@ -110,7 +114,9 @@ class TurnMachine:
             case ob.Opened():
                 return self._open(seen, now)
             case ob.SpeechStarted():
-                return self._speech_started(seen, now)
+                return self._speech_started(now)
+            case ob.Speaking():
+                return self._speaking(seen.seconds, now)
             case ob.SpeechStopped():
                 return self._speech_stopped(seen, now)
             case ob.Silence():
@@ -142,22 +148,29 @@ class TurnMachine:
             return self._think(ob.Greet)
         return self._wait(now)
 
-    def _speech_started(self, seen: ob.SpeechStarted, now: float) -> list[ob.Command]:
+    def _speech_started(self, now: float) -> list[ob.Command]:
         self.user_speaking, self._user_heard_at = True, now
         if self.state in (State.WAITING, State.USER_PAUSED, State.TRANSCRIBING):
             return self._go(State.USER_SPEAKING)
-        if self.state in (State.THINKING, State.AGENT_SPEAKING) and self._may_be_interrupted():
-            self._alarm = now - seen.lag + self.policy.barge_in_delay
-            return self._tick(now)
+        self._barging_in = self._may_be_interrupted()
         return []
+
+    def _speaking(self, seconds: float, now: float) -> list[ob.Command]:
+        if not (self._agents_turn and self._barging_in):
+            return []
+        # With the next piece of audio it would be certain; a large piece would make that too late.
+        self._alarm = now + self.policy.barge_in_delay - seconds
+        return self._tick(now)
 
     def _speech_stopped(self, seen: ob.SpeechStopped, now: float) -> list[ob.Command]:
         self.user_speaking, self._user_heard_at = False, now
         self._speech += seen.speech
         if self.state is State.USER_SPEAKING:
             return self._go(State.USER_PAUSED)
-        if self.state in (State.THINKING, State.AGENT_SPEAKING):
-            self._alarm = None
+        if self._agents_turn:
+            if self._barging_in and seen.speech >= self.policy.barge_in_delay:  # all of it came at once
+                return self._yield_floor() + self._go(State.USER_PAUSED)
+            self._alarm, self._barging_in = None, False
         return []
 
     def _silence(self, seconds: float, now: float, *, certain: bool) -> list[ob.Command]:
@@ -167,8 +180,11 @@ class TurnMachine:
                 return self._end_utterance(now)
             # No audio will tell that the pause has lasted long enough, so the clock must.
             return self._go(State.USER_PAUSED, None if certain else now + missing)
-        if self.state in (State.THINKING, State.AGENT_SPEAKING) and missing <= 0 and self._speech:
-            return self._discard_utterance()
+        if self._agents_turn:
+            if self.user_speaking:
+                self._alarm = None  # whether it was a cough shows when the sound goes on, or stops
+            elif self._speech and (missing <= 0 or not certain):
+                return self._discard_utterance()
         return []
 
     def _end_utterance(self, now: float) -> list[ob.Command]:
@@ -196,8 +212,10 @@ class TurnMachine:
         if words:
             self._had_user_turn = True
             return self._think(lambda reply: ob.Answer(reply, " ".join(words)))
-        if speech >= self.policy.reprompt_after:
+        if speech >= self.policy.reprompt_after or self._cut_off is State.AGENT_SPEAKING:
             return self._think(ob.Reprompt)
+        if self._cut_off is State.THINKING:  # the turn before is still without an answer
+            return self._think(ob.Reengage)
         return self._wait(now)
 
     # ------------------------------------------------------------------------------------ the user's other signs
@@ -220,7 +238,7 @@ class TurnMachine:
         return []
 
     def _reply_over(self, reply: int, now: float) -> list[ob.Command]:
-        if reply != self.reply or self.state not in (State.THINKING, State.AGENT_SPEAKING):
+        if reply != self.reply or not self._agents_turn:
             return []
         self._greeting = False
         if self.user_speaking:
@@ -250,7 +268,7 @@ class TurnMachine:
 
     def _user_stays_silent(self, now: float) -> list[ob.Command]:
         limit = self.policy.silence_end_call_timeout
-        if limit is not None and now - self._user_heard_at >= limit:
+        if limit is not None and now >= self._user_heard_at + limit:
             return self._hang_up(1000, "the user stayed silent")
         if self._timeout() is None:
             return self._wait(now)
@@ -258,17 +276,22 @@ class TurnMachine:
 
     # --------------------------------------------------------------------------------------------- moving about
 
+    @property
+    def _agents_turn(self) -> bool:
+        return self.state in (State.THINKING, State.AGENT_SPEAKING)
+
     def _may_be_interrupted(self) -> bool:
         return self.policy.interruptible and (self.policy.first_message_interruptible or not self._greeting)
 
     def _yield_floor(self) -> list[ob.Command]:
-        if self.state not in (State.THINKING, State.AGENT_SPEAKING):
+        if not self._agents_turn:
             return []
-        self._greeting = False
+        self._greeting, self._cut_off = False, self.state
         return [ob.Interrupt(self.reply)]
 
     def _think(self, command: Callable[[int], ob.Command]) -> list[ob.Command]:
         self._go(State.THINKING)
+        self._barging_in, self._cut_off = False, None
         self.reply += 1
         return [command(self.reply)]
 

@@ -22,10 +22,14 @@ class Opened(_Value, frozen=True):
 
 
 class SpeechStarted(_Value, frozen=True):
-    """The user speaks."""
+    """The user begins to speak."""
 
-    lag: float = 0.0
-    "Seconds of audio that had arrived since the speech began."
+
+class Speaking(_Value, frozen=True):
+    """The user goes on speaking."""
+
+    seconds: float
+    "Length of the speech so far, in audio time."
 
 
 class SpeechStopped(_Value, frozen=True):
@@ -36,7 +40,7 @@ class SpeechStopped(_Value, frozen=True):
 
 
 class Silence(_Value, frozen=True):
-    """The pause goes on."""
+    """The pause goes on. Before SpeechStopped: the speech falters, and a pause may come of it."""
 
     seconds: float
     "Its length so far, in audio time."
@@ -100,6 +104,7 @@ class Closed(_Value, frozen=True):
 Observation: TypeAlias = (
     Opened
     | SpeechStarted
+    | Speaking
     | SpeechStopped
     | Silence
     | Stalled
@@ -134,7 +139,7 @@ class Answer(_Value, frozen=True):
 
 
 class Reengage(_Value, frozen=True):
-    """The user has been silent for long: say something."""
+    """Say something without a new turn of the user: they have been silent for long, or a noise cut an answer off."""
 
     reply: int
 
