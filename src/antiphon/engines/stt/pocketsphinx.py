@@ -142,9 +142,13 @@ class PocketsphinxSpeechToText:
         counts = self._counts()
         pronunciations = _read_dictionary(known)
         pronunciations |= {word.lower(): [phones] for word, phones in self._options.pronunciations.items()}
-        for word in counts.vocabulary:
-            if word not in pronunciations:
-                pronunciations[word] = [pronounce(word)]
+        unknown = [word for word in counts.vocabulary if word not in pronunciations]
+        pronunciations |= {word: [phones] for word, phones in (pronounce(unknown) if unknown else {}).items()}
+        if silent := [word for word in unknown if word not in pronunciations]:
+            raise ConfigError(
+                f"the word {silent[0]!r} cannot be pronounced in English: give its phones",
+                path=f"{PATH}.pronunciations",
+            )
         self._folder = Path(tempfile.mkdtemp(prefix="antiphon-stt-"))
         lm, own = self._folder / "callers.arpa", self._folder / "callers.dict"
         lm.write_text(Model(counts).arpa(), encoding="utf-8")
