@@ -32,7 +32,8 @@ def milliseconds(values: list[float]) -> str:
     """Median and range."""
     if not values:
         return "none"
-    return f"median {median(values) * 1000:.1f} ms ({min(values) * 1000:.1f} to {max(values) * 1000:.1f}, n={len(values)})"
+    low, high = min(values) * 1000, max(values) * 1000
+    return f"median {median(values) * 1000:.1f} ms ({low:.1f} to {high:.1f}, n={len(values)})"
 
 
 def main() -> None:

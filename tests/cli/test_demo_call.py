@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,14 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one run of `antiphon demo` leaves."""
     out = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "antiphon", "demo", "--seed", "11", "--out", str(out)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "agent" in ran.stdout
-    yield out
+    return out
 
 
 @pytest.fixture(scope="module")

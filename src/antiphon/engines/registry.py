@@ -1,8 +1,8 @@
 """Engines by name: `registry.factory("stt", "pocketsphinx")`.
 
-Built-ins and strangers come in by the same door, the entry-point groups `antiphon.vad`, `antiphon.turn`, `antiphon.stt`,
-`antiphon.llm` and `antiphon.tts`. An entry point names a factory `create(options, context) -> engine`; nothing is
-imported before its name is asked for. Tests and simulations add their own with `Registry.add`.
+Built-ins and strangers come in by the same door, the entry-point groups `antiphon.vad`, `antiphon.turn`,
+`antiphon.stt`, `antiphon.llm` and `antiphon.tts`. An entry point names a factory `create(options, context) -> engine`;
+nothing is imported before its name is asked for. Tests and simulations add their own with `Registry.add`.
 """
 
 from __future__ import annotations
