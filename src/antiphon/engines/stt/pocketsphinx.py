@@ -1,9 +1,9 @@
 """Speech-to-text by PocketSphinx: small, offline, English. Good where callers say what one can foresee.
 
 What they may say is compiled into a small model when the agent is loaded: the agent's phrasings, its keywords and own
-words, and everyday ones. An utterance that this model is not sure of is given to the large general model that comes with
-PocketSphinx, which also listens alone where an agent gives neither phrasings nor keywords; when neither is sure, the
-transcript is empty and the caller is asked again. Recognisers are processes of their own (`workers.py`).
+words, and everyday ones. An utterance that this model is not sure of is given to the large general model that comes
+with PocketSphinx, which also listens alone where an agent gives neither phrasings nor keywords; when neither is sure,
+the transcript is empty and the caller is asked again. Recognisers are processes of their own (`workers.py`).
 
 How sure a reading is, its posterior probability tells: in the demo's domain, of 96 utterances by callers none was below
 SURE, of 48 unrelated sentences none above. The large model's tells much less.
@@ -16,8 +16,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +28,7 @@ from antiphon.errors import ConfigError
 
 from .everyday import SENTENCES
 from .language_model import Counts, Model, dictionary, words
-from .pronunciation import pronounce
+from .pronunciation import pronounce, read_dictionary
 from .workers import Pool, WorkerStream
 
 PATH = "conversation_config.antiphon.stt"
@@ -39,7 +38,7 @@ PHRASING, KEYWORD, EVERYDAY, AGENT = 1.0, 0.3, 0.1, 0.05
 
 SURE = 1e-4
 "Posterior probability from which a reading by an agent's own model is believed."
-GENERAL_SURE = 3e-3
+GENERAL_SURE = 2e-2
 "The same of the large model, asked second."
 GENERAL_ALONE = 1e-7
 "The same where the large model is all there is: only noise falls below."
@@ -140,7 +139,7 @@ class PocketsphinxSpeechToText:
         if not self._context.phrasings and not self._context.keywords:
             return {**general, "sure": GENERAL_ALONE}
         counts = self._counts()
-        pronunciations = _read_dictionary(known)
+        pronunciations = read_dictionary(known)
         pronunciations |= {word.lower(): [phones] for word, phones in self._options.pronunciations.items()}
         unknown = [word for word in counts.vocabulary if word not in pronunciations]
         pronunciations |= {word: [phones] for word, phones in (pronounce(unknown) if unknown else {}).items()}
@@ -171,12 +170,3 @@ class PocketsphinxSpeechToText:
                 if words(part):
                     counts.add(part, AGENT)
         return counts
-
-
-def _read_dictionary(path: str) -> dict[str, Sequence[str]]:
-    pronunciations: dict[str, list[str]] = defaultdict(list)
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            word, _, phones = line.rstrip().partition(" ")
-            pronunciations[word.partition("(")[0]].append(phones)
-    return dict(pronunciations)
