@@ -26,7 +26,7 @@ pytestmark = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one run of `antiphon demo` leaves."""
     out = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "antiphon", "demo", "--seed", "11", "--out", str(out)]
+    command = [sys.executable, "-m", "antiphon", "demo", "--seed", "13", "--out", str(out)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "agent" in ran.stdout
