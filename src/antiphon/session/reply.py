@@ -224,15 +224,16 @@ class Reply:
     def _report(self) -> None:
         """The waterfall goes out once its first message is announced and its first sound has left."""
         event_id = next((this.event_id for this in self._rounds if this.announced), None)
-        if self._reported or event_id is None or self._waterfall.output is None:
-            return
+        stamps = self._waterfall
+        if self._reported or event_id is None or stamps.output is None or stamps.speech_ended is None:
+            return  # also where nobody waited: a greeting answers nothing
         self._reported = True
         self._outbox.put(
             ev.TurnWaterfall(
                 event_id=event_id,
-                stages=self._waterfall.stages(),
-                user_speech_ended_at=self._journal.at(self._waterfall.speech_ended or self._waterfall.output),
-                first_audio_at=self._journal.at(self._waterfall.output),
+                stages=stamps.stages(),
+                user_speech_ended_at=self._journal.at(stamps.speech_ended),
+                first_audio_at=self._journal.at(stamps.output),
             )
         )
 
