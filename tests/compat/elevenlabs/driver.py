@@ -175,7 +175,8 @@ class Device(Caller, AudioInterface):
 
     def stop(self) -> None:
         self._stopped.set()
-        self._thread.join()
+        if self._thread is not threading.current_thread():  # the SDK stops it from there when a send finds it closed
+            self._thread.join()
         notes.add("audio stopped")
 
     def output(self, audio: bytes) -> None:
