@@ -197,11 +197,14 @@ class AsyncDevice(Caller, AsyncAudioInterface):
 
     async def start(self, input_callback: Any) -> None:
         notes.add("audio started")
+        self._stopped = False
         self._task = asyncio.create_task(self._speak(input_callback))
 
     async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        self._stopped = True
+        if self._task is not asyncio.current_task():  # as above
+            self._task.cancel()
+            await asyncio.wait({self._task})
         notes.add("audio stopped")
 
     async def output(self, audio: bytes) -> None:
@@ -212,7 +215,7 @@ class AsyncDevice(Caller, AsyncAudioInterface):
 
     async def _speak(self, input_callback: Any) -> None:
         due = time.monotonic()
-        while True:
+        while not self._stopped:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             await input_callback(self.chunk())
             due += CHUNK_SECONDS
