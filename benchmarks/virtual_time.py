@@ -17,7 +17,7 @@ from typing import Any
 from antiphon.agents.config import AgentConfig
 from antiphon.engines.registry import Registry
 from antiphon.protocol import events as ev
-from antiphon.session.assembly import Engines, load_engines
+from antiphon.session.engines import Engines, load_engines
 from antiphon.simulation.call import BargeIn, Call, Speak, Step, Wait, hold
 from antiphon.simulation.loop import run
 

@@ -9,7 +9,7 @@ import pytest
 
 from antiphon.agents.config import AgentConfig
 from antiphon.engines.registry import Registry
-from antiphon.session.assembly import load_engines
+from antiphon.session.engines import load_engines
 from antiphon.simulation.call import Call, Step, Tool, hold
 from antiphon.simulation.loop import run
 

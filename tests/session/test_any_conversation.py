@@ -25,7 +25,7 @@ from antiphon.engines.base import (
 from antiphon.engines.registry import Registry
 from antiphon.errors import EngineError
 from antiphon.protocol import events as ev
-from antiphon.session.assembly import load_engines
+from antiphon.session.engines import load_engines
 from antiphon.simulation.call import BargeIn, Burst, Call, HangUp, Mute, Say, Speak, Step, Wait, hold
 from antiphon.simulation.engines import ScriptedTextToSpeech, create_text_to_speech
 from antiphon.simulation.loop import run

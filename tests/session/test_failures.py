@@ -17,7 +17,8 @@ from antiphon.engines.base import Request, Speech, TextDelta, Thought, Transcrip
 from antiphon.engines.registry import Registry
 from antiphon.errors import EngineError, SessionError
 from antiphon.protocol import events as ev
-from antiphon.session.assembly import assemble, load_engines
+from antiphon.session.assembly import assemble
+from antiphon.session.engines import load_engines
 from antiphon.session.session import Ending, Session
 from antiphon.simulation.call import BargeIn, Call, Say, Speak, Wait
 from antiphon.simulation.loop import run

@@ -11,7 +11,7 @@ from antiphon.agents.config import AgentConfig
 from antiphon.audio.convert import Decoder
 from antiphon.audio.formats import FORMATS, AudioFormat
 from antiphon.engines.registry import Registry
-from antiphon.session.assembly import load_engines
+from antiphon.session.engines import load_engines
 from antiphon.simulation.call import Call, HangUp, Mute, Speak, Step, hold, silence, voice
 from antiphon.simulation.loop import run
 

@@ -83,6 +83,15 @@ class KnowledgeBaseLocator(View):
     "`prompt`: always in the prompt. `auto`: looked up when needed, where retrieval is on."
 
 
+class BackupLlm(View):
+    """`backup_llm_config`: which models are asked when the agent's own fails."""
+
+    preference: Literal["default", "disabled", "override"] = "default"
+    "`default`: the operator's (setting `llm_models`, pattern `backup`), if there is one."
+    order: tuple[str, ...] = ()
+    "Of `override`: names of models, asked in this order."
+
+
 class Prompt(View):
     """`agent.prompt`: what the agent thinks with."""
 
@@ -104,6 +113,9 @@ class Prompt(View):
     knowledge_base: tuple[KnowledgeBaseLocator, ...] = ()
     custom_llm: Mapping[str, Any] | None = None
     "Of `llm: custom-llm`: `url`, `model_id`, `api_key`, ... (rest.md 4)."
+    backup_llm_config: BackupLlm = BackupLlm()
+    cascade_timeout_seconds: Annotated[float, Field(ge=2, le=15)] = 4.0
+    "Seconds that a model may take to its first token before the next one of the cascade is asked."
     timezone: Annotated[str | None, AfterValidator(_time_zone)] = None
     "Of `{{system__time}}`, as `Europe/Berlin`; None: UTC."
 
@@ -166,6 +178,7 @@ class SoftTimeout(View):
     use_llm_generated_message: bool = False
     randomize_fillers: bool = False
     disable_until_first_user_message: bool = False
+    llm_generated_message_prompt_override: str | None = None
 
 
 class Turn(View):
@@ -185,6 +198,11 @@ class Turn(View):
     soft_timeout_config: SoftTimeout = SoftTimeout()
     interruption_ignore_terms: tuple[str, ...] = ()
     "Whole utterances, in any case, that do not interrupt the agent."
+    interruption_ignore_term_languages: tuple[str, ...] = ()
+    "Whose usual backchannels do not interrupt either, where `merge_with_default_ignore_terms`; empty: the agent's."
+    merge_with_default_ignore_terms: bool = True
+    """Whether the usual backchannels of the language ("mm-hm", "yeah") are ignored too. The API has false; ours
+    is true: nobody wants an agent that falls silent at every "mm-hm"."""
     transcribe_on_disabled_interruptions: bool = False
 
 
@@ -220,6 +238,19 @@ def _engine(kind: str) -> Any:
     return Field(default_factory=lambda: {"engine": _ENGINES[kind]})
 
 
+class FixedLines(View):
+    """`antiphon.lines`: what is said when nothing else can be; None: built-in, in the agent's language where known."""
+
+    apology: str | None = None
+    "A reply failed."
+    reprompt: str | None = None
+    "The user spoke and could not be understood."
+    fillers: tuple[str, ...] | None = None
+    "While an answer takes longer than `max_silence_seconds`, one after another."
+    goodbye: str | None = None
+    "The agent lost its mind or its hearing for good; said before the conversation ends."
+
+
 class Antiphon(View):
     """`antiphon`, our own block: which engine does what, each `{"engine": name, ...options}`."""
 
@@ -227,13 +258,37 @@ class Antiphon(View):
     stt: Mapping[str, Any] = _engine("stt")
     tts: Mapping[str, Any] = _engine("tts")
     vad: Mapping[str, Any] = _engine("vad")
+    turn: Mapping[str, Any] | None = None
+    'What judges from sound whether a turn is over, as `{"engine": "smart_turn"}`; None: pauses and words decide.'
+    llm_fallbacks: tuple[Mapping[str, Any], ...] = ()
+    "Engines that think when `llm` fails, in this order; behind them come the models of `backup_llm_config`."
+    stt_fallbacks: tuple[Mapping[str, Any], ...] = ()
+    tts_fallbacks: tuple[Mapping[str, Any], ...] = ()
+    "The same for hearing and speaking."
+    lines: FixedLines = FixedLines()
+    echo_gate: bool = True
+    "Whether the agent's own sound, come back through the caller's microphone, is kept from interrupting it."
     max_silence_seconds: Annotated[float, Field(ge=0)] = 3.0
     "The longest time that the agent may leave a user without any sound when it is its turn; 0: no limit."
+
+    @field_validator("turn")
+    @classmethod
+    def _turn_named(cls, engine: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        return None if engine is None else cls._checked(engine, None)
+
+    @field_validator("llm_fallbacks", "stt_fallbacks", "tts_fallbacks")
+    @classmethod
+    def _all_named(cls, engines: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
+        return tuple(cls._checked(engine, None) for engine in engines)
 
     @field_validator("llm", "stt", "tts", "vad")
     @classmethod
     def _named(cls, engine: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-        name = engine.get("engine", _ENGINES[info.field_name or ""])
+        return cls._checked(engine, _ENGINES[info.field_name or ""])
+
+    @staticmethod
+    def _checked(engine: Mapping[str, Any], default: str | None) -> Mapping[str, Any]:
+        name = engine.get("engine", default)
         if not isinstance(name, str) or not name:
             raise PydanticCustomError("engine", "should name its engine")
         return {**engine, "engine": name}

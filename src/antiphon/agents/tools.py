@@ -70,6 +70,19 @@ class DynamicVariables(View):
     dynamic_variable_placeholders: Mapping[str, Any] = {}
 
 
+class Assignment(View):
+    """One of `assignments`: a value of a tool's JSON answer that becomes a dynamic variable."""
+
+    source: Literal["response"] = "response"
+    dynamic_variable: str
+    value_path: str
+    "Dots between keys and indices: `user.orders.0.id`. Where nothing is, the variable stays as it was."
+    sanitize: bool = False
+    "The model and the record do not get to see the value."
+    preserve_native_type: bool = False
+    "Lists and objects stay what they are; else they become JSON text."
+
+
 class ToolConfig(View):
     """One tool's definition, of any type."""
 
@@ -90,6 +103,10 @@ class ToolConfig(View):
     "Run at once; when the agent has finished speaking; or without anybody waiting for it."
     pre_tool_speech: Literal["auto", "force", "off"] = "auto"
     "Whether the agent says something before it runs."
+    assignments: tuple[Assignment, ...] = ()
+    "What of its answer becomes a dynamic variable."
+    tool_error_handling_mode: Literal["auto", "summarized", "passthrough", "hide"] = "auto"
+    "How much of a failure the model is told. `auto`: of a webhook, that it failed; of others, all. `summarized`: same."
     dynamic_variables: DynamicVariables = DynamicVariables()
     api_schema: Mapping[str, Any] | None = None
     "Of a webhook tool: method, address and where the arguments go."

@@ -26,7 +26,7 @@ from antiphon.agents.config import AgentConfig
 from antiphon.agents.folder import FolderWorkspace
 from antiphon.engines.registry import Registry
 from antiphon.errors import AntiphonError, ConfigError
-from antiphon.session.assembly import Engines, load_engines
+from antiphon.session.engines import Engines, load_engines
 
 from .alongside import alongside
 from .auth import Authority

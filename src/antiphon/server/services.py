@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from antiphon.agents.folder import FolderWorkspace
 from antiphon.engines.registry import Registry
-from antiphon.session.assembly import Engines
+from antiphon.session.engines import Engines
 
 from .auth import Authority
 from .conversations import ConversationFolder

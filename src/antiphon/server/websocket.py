@@ -36,7 +36,8 @@ from antiphon.protocol.events import (
     UserAudio,
 )
 from antiphon.protocol.server import ServerProtocol, close_reason, conversation_id
-from antiphon.session.assembly import assemble, load_engines
+from antiphon.session.assembly import assemble
+from antiphon.session.engines import load_engines
 from antiphon.session.session import Ending, Session
 
 from .auth import API_KEY_HEADER, AuthorizationMethod

@@ -20,7 +20,8 @@ from antiphon.audio.formats import AudioFormat, parse_format
 from antiphon.protocol import events as ev
 from antiphon.protocol.client import ClientProtocol
 from antiphon.protocol.server import ServerProtocol
-from antiphon.session.assembly import Engines, assemble
+from antiphon.session.assembly import assemble
+from antiphon.session.engines import Engines
 from antiphon.session.session import Ending, Session
 
 CHUNK = 0.1
