@@ -6,51 +6,99 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from antiphon.agents.config import AgentConfig
+from antiphon.agents.tools import ToolConfig
 from antiphon.audio.formats import parse_format
+from antiphon.dialogue import items as it
+from antiphon.dialogue.outcome import SwitchLanguage, Transfer
+from antiphon.dialogue.settings import Lines, Settings, ToolRules
 from antiphon.engines.base import SILENT_USER, Message, Request
+from antiphon.errors import SessionError
 from antiphon.protocol.events import ServerEvent
-from antiphon.protocol.server import EventIds
 from antiphon.record.journal import Journal
-from antiphon.record.transcript import Transcript
+from antiphon.record.transcript import Transcript, UserSaid
 from antiphon.turns.endpointing import SpeechPolicy
 from antiphon.turns.machine import TurnPolicy
 
 from .context import messages
 from .engines import Engines
 from .hearing import Hearing
+from .inbox import Inbox
+from .lines import stock
 from .outbox import Outbox
-from .reply import Mind
-from .session import Lines, Session
-from .speaking import Voice
+from .session import Change, Mind, Session
+from .stopwatch import Stopwatch
 from .tools.runner import ToolRunner
 
 ENDPOINT_DELAY = {"eager": 0.35, "normal": 0.5, "patient": 0.9}
 "`turn.turn_eagerness`: seconds of silence after which the user's turn is over."
 
-REPROMPT = "Sorry, I did not catch that. Could you say it again?"
-APOLOGY = "Sorry, something went wrong on my side. Could you say that again?"
-
-
-# ----------------------------------------------------------------------------------------------------- sessions
-
 
 def turn_policy(agent: AgentConfig, *, text_only: bool) -> TurnPolicy:
     """The agent's `turn` block, as the turn machine takes it. -1 is the API's "off"."""
-    turn = agent.conversation_config.turn
-    events = agent.conversation_config.effective_client_events
+    config = agent.conversation_config
+    turn = config.turn
     return TurnPolicy(
         endpoint_delay=ENDPOINT_DELAY[turn.turn_eagerness],
         turn_timeout=None if text_only else _limit(turn.turn_timeout),
         initial_wait_time=None if text_only else _limit(turn.initial_wait_time),
         silence_end_call_timeout=_limit(turn.silence_end_call_timeout),
-        max_duration=_limit(agent.conversation_config.conversation.max_duration_seconds),
-        interruptible="interruption" in events,
-        first_message_interruptible=not agent.conversation_config.agent.disable_first_message_interruptions,
+        max_duration=_limit(config.conversation.max_duration_seconds),
+        interruptible="interruption" in config.effective_client_events,
+        first_message_interruptible=not config.agent.disable_first_message_interruptions,
     )
 
 
 def _limit(seconds: float | None) -> float | None:
     return None if seconds is None or seconds < 0 else seconds
+
+
+def settings(agent: AgentConfig, tools: Mapping[str, ToolConfig], *, sample_rate: int) -> Settings:
+    """What the agent's dialogue goes by."""
+    config = agent.conversation_config
+    text_only = config.conversation.text_only
+    events = client_events(agent)
+    return Settings(
+        policy=turn_policy(agent, text_only=text_only),
+        lines=_lines(agent),
+        output_format=None if text_only else parse_format(config.tts.agent_output_audio_format),
+        sample_rate=sample_rate,
+        max_silence=config.antiphon.max_silence_seconds,
+        shows_parts="agent_chat_response_part" in events,
+        shows_partials="tentative_user_transcript" in events,
+        language=config.agent.language,
+        tools={
+            name: ToolRules(tool.execution_mode, tool.interruption_mode, tool.pre_tool_speech)
+            for name, tool in tools.items()
+        },
+        parameters=[hint for tool in tools.values() for hint in _parameters(tool)],
+    )
+
+
+def client_events(agent: AgentConfig) -> frozenset[str]:
+    """Types of events that go out. Without sound, the streamed text is the main one (protocol.md S7)."""
+    conversation = agent.conversation_config.conversation
+    events = agent.conversation_config.effective_client_events
+    if conversation.text_only and conversation.client_events is None:
+        events |= {"agent_chat_response_part"}
+    return events
+
+
+def _parameters(tool: ToolConfig) -> list[str]:
+    known: Mapping[str, Any] = tool.json_schema().get("properties", {})
+    return [f"{name}: {schema.get('description', '')}" for name, schema in known.items()]
+
+
+def _lines(agent: AgentConfig) -> Lines:
+    config = agent.conversation_config
+    own, soft, known = config.antiphon.lines, config.turn.soft_timeout_config, stock(config.agent.language)
+    return Lines(
+        first_message=config.agent.first_message,
+        reprompt=own.reprompt or known.reprompt or None,
+        apology=own.apology or known.apology,
+        fillers=known.fillers if own.fillers is None else own.fillers,
+        soft_timeouts=(soft.message, *soft.additional_soft_timeout_messages),
+        farewell=config.agent.max_conversation_duration_message,
+    )
 
 
 def assemble(
@@ -70,8 +118,9 @@ def assemble(
     initiation (wire JSON), authorization_method.
     """
     config = agent.conversation_config
-    text_only = config.conversation.text_only
-    journal = Journal(write, clock)
+    stopwatch = Stopwatch(clock)
+    journal = Journal(write, stopwatch.last)
+    rules = settings(agent, engines.tools, sample_rate=16_000 if engines.tts is None else engines.tts.sample_rate)
     journal.begin(
         {
             "conversation_id": conversation_id,
@@ -79,38 +128,42 @@ def assemble(
             "agent_name": agent.name,
             **header,
             "language": config.agent.language,
-            "text_only": text_only,
+            "text_only": config.conversation.text_only,
+            "settings": rules.document(),
         }
     )
-    ids, transcript = EventIds(), Transcript()
-    events = config.effective_client_events
-    if text_only and config.conversation.client_events is None:
-        events |= {"agent_chat_response_part"}  # without sound, the streamed text is the main event (protocol.md S7)
-    outbox = Outbox(send, journal, transcript, events)
-    tools = ToolRunner(engines.tools, agent.dynamic_variables, outbox, ids)
-    english = config.agent.language.lower().startswith("en")
+    transcript = Transcript()
+    outbox = Outbox(send, journal, transcript, client_events(agent))
+    inbox: Inbox[Any] = Inbox()
+    tools = ToolRunner(
+        engines.tools, variables=agent.dynamic_variables, announce=lambda event: inbox.put(it.Announced(event))
+    )
+
+    async def change(wanted: SwitchLanguage | Transfer) -> Change:
+        raise SessionError("this server cannot change the agent of a conversation")
+
     return Session(
-        policy=turn_policy(agent, text_only=text_only),
-        lines=Lines(config.agent.first_message, REPROMPT if english else None),
-        mind=Mind(engines.llm, _requests(agent, transcript, tools, header), tools, APOLOGY),
-        hearing=None if text_only else _hearing(agent, engines, outbox, ids, journal),
-        voice=None if text_only else _voice(agent, engines, outbox, ids, journal, clock),
+        settings=rules,
+        mind=Mind(engines.llm, _requests(agent, transcript, tools, header), tools, engines.tts),
+        hearing=None if config.conversation.text_only else _hearing(agent, engines, outbox, journal),
         input_format=parse_format(config.asr.user_input_audio_format),
         outbox=outbox,
+        inbox=inbox,
         transcript=transcript,
-        ids=ids,
         journal=journal,
-        clock=clock,
+        stopwatch=stopwatch,
+        change=change,
     )
 
 
 def _requests(
     agent: AgentConfig, transcript: Transcript, tools: ToolRunner, header: Mapping[str, Any]
-) -> Callable[[], Request]:
+) -> Callable[[str | None], Request]:
     prompt, extra_body = agent.conversation_config.agent.prompt.prompt, agent.custom_llm_extra_body
 
-    def request() -> Request:
-        context = messages(prompt, transcript.entries)
+    def request(said: str | None) -> Request:
+        entries = transcript.entries if said is None else [*transcript.entries, UserSaid(said)]
+        context = messages(prompt, entries)
         if _asks_nothing(context):
             context.append(Message("user", SILENT_USER))
         return Request(context, tools.specs, header.get("user_id"), extra_body)
@@ -124,7 +177,7 @@ def _asks_nothing(context: Sequence[Message]) -> bool:
     return last is None or last.role == "assistant"
 
 
-def _hearing(agent: AgentConfig, engines: Engines, outbox: Outbox, ids: EventIds, journal: Journal) -> Hearing:
+def _hearing(agent: AgentConfig, engines: Engines, outbox: Outbox, journal: Journal) -> Hearing:
     assert engines.vad is not None, "an agent that hears has engines to hear with"
     assert engines.stt is not None, "an agent that hears has engines to hear with"
     return Hearing(
@@ -133,25 +186,6 @@ def _hearing(agent: AgentConfig, engines: Engines, outbox: Outbox, ids: EventIds
         audio_format=parse_format(agent.conversation_config.asr.user_input_audio_format),
         policy=SpeechPolicy(),
         outbox=outbox,
-        ids=ids,
         journal=journal,
-    )
-
-
-def _voice(
-    agent: AgentConfig,
-    engines: Engines,
-    outbox: Outbox,
-    ids: EventIds,
-    journal: Journal,
-    clock: Callable[[], float],
-) -> Voice:
-    assert engines.tts is not None, "an agent that speaks has an engine to speak with"
-    return Voice(
-        tts=engines.tts,
-        audio_format=parse_format(agent.conversation_config.tts.agent_output_audio_format),
-        outbox=outbox,
-        ids=ids,
-        journal=journal,
-        clock=clock,
+        turn=getattr(engines, "turn", None),
     )

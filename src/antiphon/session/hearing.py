@@ -15,13 +15,12 @@ from antiphon.audio.convert import Decoder
 from antiphon.audio.formats import AudioFormat
 from antiphon.audio.framing import Framer
 from antiphon.audio.levels import last_sound
-from antiphon.engines.base import SAMPLE_RATE, Recognition, SpeechToText, VoiceActivity, closing
+from antiphon.engines.base import SAMPLE_RATE, Recognition, SpeechToText, TurnDetector, VoiceActivity, closing
 from antiphon.errors import EngineError
-from antiphon.protocol.events import TentativeUserTranscript, VadScore
-from antiphon.protocol.server import EventIds
+from antiphon.protocol.events import VadScore
 from antiphon.record.journal import Journal
 from antiphon.turns.endpointing import Endpointing, SpeechPolicy
-from antiphon.turns.observations import Heard, Observation, SpeechStarted
+from antiphon.turns.observations import Heard, Observation, Partial, SpeechStarted
 
 from .outbox import Outbox
 
@@ -29,6 +28,8 @@ PRE_ROLL = 0.384
 "Seconds before the detected beginning that speech-to-text gets too: detection is later than speech."
 TAIL = 3.0
 "Seconds of the newest audio kept for finding where speech really ended."
+TURN = 8.0
+"Seconds of the newest audio that a turn detector is shown."
 
 
 class Hearing:
@@ -42,8 +43,8 @@ class Hearing:
         audio_format: AudioFormat,
         policy: SpeechPolicy,
         outbox: Outbox,
-        ids: EventIds,
         journal: Journal,
+        turn: TurnDetector | None = None,
     ) -> None:
         frame_seconds = vad.frame_samples / SAMPLE_RATE
         self._vad = vad
@@ -53,12 +54,11 @@ class Hearing:
         self._framer = Framer(vad.frame_samples * 2)
         self._endpointing = Endpointing(frame_seconds, policy)
         self._outbox = outbox
-        self._ids = ids
         self._journal = journal
+        self._turn = turn
         self._shows_scores = outbox.wants("vad_score")
-        self._shows_partials = outbox.wants("tentative_user_transcript")
         self._pre_roll: deque[bytes] = deque(maxlen=round(PRE_ROLL / frame_seconds))
-        self._tail: deque[bytes] = deque(maxlen=round(TAIL / frame_seconds))
+        self._tail: deque[bytes] = deque(maxlen=round((TAIL if turn is None else TURN) / frame_seconds))
         self._in_utterance = False
         self._finished: deque[int] = deque()
         "Utterances whose final transcript is due."
@@ -119,7 +119,7 @@ class Hearing:
 
     def speech_ended_at(self) -> float:
         """When the user's last sound was made, on the clock: the anchor of every latency."""
-        tail = b"".join(self._tail)
+        tail = b"".join(self._tail)[-round(TAIL * SAMPLE_RATE) * 2 :]
         quiet = len(tail) / (SAMPLE_RATE * 2) - (last_sound(tail, SAMPLE_RATE) or 0.0) if tail else 0.0
         return self._audio_began + self._endpointing.audio_time - quiet
 
@@ -142,12 +142,19 @@ class Hearing:
 
     async def listen(self, observe: Callable[[Observation], None]) -> None:
         """Pass transcripts on until cancelled. Raises EngineError; that they end by themselves is one, too."""
+        guess = ""
         async with closing(self._recognition.transcripts()) as transcripts:
             async for transcript in transcripts:
                 self._journal.engine("stt", {"text": transcript.text, "final": transcript.final})
                 if transcript.final:
+                    guess = ""
                     if self._finished:
                         observe(Heard(self._finished.popleft(), transcript.text))
-                elif self._shows_partials and transcript.text:
-                    self._outbox.put(TentativeUserTranscript(text=transcript.text, event_id=self._ids.next()))
+                elif transcript.text != guess:
+                    guess = transcript.text
+                    observe(Partial(guess))
         raise EngineError("stt", "no more transcripts come")
+
+    async def judge(self) -> float | None:
+        """What the turn detector says of the sound so far; None: there is none. Raises EngineError."""
+        return None if self._turn is None else await self._turn.complete(b"".join(self._tail))

@@ -30,6 +30,9 @@ class Outbox:
     """Put events in at any time; `run` hands them to the transport one after another."""
 
     def __init__(self, send: Send, journal: Journal, transcript: Transcript, client_events: frozenset[str]) -> None:
+        self.on_drained: Callable[[], None] = lambda: None
+        "Called when `room` had been refused and there is room again."
+        self._refused = False
         self._send = send
         self._journal = journal
         self._transcript = transcript
@@ -57,11 +60,10 @@ class Outbox:
             self._events.append(event)
             self._arrived.set()
 
-    async def room(self) -> None:
-        """Wait until the transport has taken nearly everything."""
-        while len(self._events) >= BACKLOG:
-            self._sent.clear()
-            await self._sent.wait()
+    def room(self) -> bool:
+        """Whether the transport has taken nearly everything: sound may go out. If not, `on_drained` is called later."""
+        self._refused = len(self._events) >= BACKLOG
+        return not self._refused
 
     async def flush(self) -> None:
         """Wait until the transport has taken everything."""
@@ -88,3 +90,6 @@ class Outbox:
                 finally:
                     self._sending = False
                     self._sent.set()
+                if self._refused and len(self._events) < BACKLOG:
+                    self._refused = False
+                    self.on_drained()

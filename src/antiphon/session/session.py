@@ -1,32 +1,39 @@
-"""One live conversation: an inbox, the turn machine, and what carries its commands out.
+"""One live conversation: the dialogue's shell. It waits, so that the dialogue need not.
 
-Everything that happens is put into the inbox; one loop takes it out, tells the machine, and performs what the machine
-says. Nothing else changes the conversation's state. Children (the ears, the reply, the sender) only observe.
+Everything that happens is put into the inbox; one loop takes it out, stamps it, writes it into the journal and hands it
+to the dialogue. What the dialogue wants done is carried out by tasks of one TaskGroup, which only put what comes of it
+into the inbox.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from antiphon.audio.formats import AudioFormat
+from antiphon.dialogue import items as it
+from antiphon.dialogue import journaling
+from antiphon.dialogue.dialogue import Dialogue, Ending
+from antiphon.dialogue.outcome import SwitchLanguage, Transfer
+from antiphon.dialogue.settings import Settings
+from antiphon.engines.base import LanguageModel, Request, TextToSpeech, ToolCall, closing
 from antiphon.errors import EngineError, SessionError
 from antiphon.protocol import events as ev
-from antiphon.protocol.server import EventIds, error_code
 from antiphon.record.journal import Journal
 from antiphon.record.transcript import Transcript
 from antiphon.turns import observations as ob
-from antiphon.turns.machine import State, TurnMachine, TurnPolicy
 
 from .hearing import Hearing
 from .inbox import Inbox
 from .outbox import Outbox
-from .reply import Mind, Reply
-from .speaking import Voice
-from .waterfall import Waterfall
+from .stopwatch import Stopwatch
+from .tools.runner import ToolRunner
+
+__all__ = ["Change", "Ending", "Mind", "Session"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,26 +47,29 @@ FAREWELL = 1.0
 "Seconds that the last events get to reach the client."
 
 DEAF = ob.Closed(1002, "the agent lost its hearing", "asr_transcription_error")
-MUTE = ob.Closed(1002, "the agent lost its voice", "tts_cascade_error")
 UNREAD = ob.Closed(1002, "the client reads nothing", "websocket_disconnect")
 "What may end a conversation on our side."
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a conversation ended, for the door to close with."""
+class Mind:
+    """What a conversation thinks, speaks and acts with; another one where another agent takes over."""
 
-    close_code: int
-    reason: str
-    error_type: str | None = None
+    llm: LanguageModel
+    request: Callable[[str | None], Request]
+    "The context as it stands now, with words of the user that are not in the record yet."
+    tools: ToolRunner
+    tts: TextToSpeech | None = None
+    "None: text only."
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
-    """The fixed sentences of an agent, in its language; None: the language model finds its own."""
+class Change:
+    """What a switch of language or agent has come to."""
 
-    first_message: str
-    reprompt: str | None
+    settings: Settings
+    mind: Mind
+    greets: bool = False
 
 
 class Session:
@@ -68,38 +78,34 @@ class Session:
     def __init__(
         self,
         *,
-        policy: TurnPolicy,
-        lines: Lines,
+        settings: Settings,
         mind: Mind,
         hearing: Hearing | None,
-        voice: Voice | None,
         input_format: AudioFormat,
         outbox: Outbox,
+        inbox: Inbox[Any],
         transcript: Transcript,
-        ids: EventIds,
         journal: Journal,
-        clock: Callable[[], float],
+        stopwatch: Stopwatch,
+        change: Callable[[SwitchLanguage | Transfer], Awaitable[Change]],
     ) -> None:
-        self._machine = TurnMachine(policy)
-        self._lines = lines
         self._mind = mind
         self._hearing = hearing
-        self._voice = voice
         self._outbox = outbox
-        self._transcript = transcript
-        self._ids = ids
         self._journal = journal
-        self._clock = clock
-        self._inbox: Inbox[ev.ClientEvent | ob.Observation] = Inbox()
+        self._stopwatch = stopwatch
+        self._change = change
+        self._inbox = inbox
+        self._dialogue = Dialogue(settings, hands=self, transcript=transcript)
         self._slice = input_format.bytes_of(SLICE)
         self._most_audio = input_format.bytes_of(MAX_WAITING_AUDIO)
         self._waiting_audio = 0
         "Bytes in the inbox."
         self._dropping = False
-        self._reply: Reply | None = None
-        self._reply_task: asyncio.Task[None] | None = None
-        self._waterfall = Waterfall()
-        self._ending: Ending | None = None
+        self._tasks: asyncio.TaskGroup
+        self._pumps: dict[int, set[asyncio.Task[None]]] = {}
+        "Tasks of each reply; of 0: those that outlive replies."
+        outbox.on_drained = lambda: inbox.put(it.Drained())
 
     # ------------------------------------------------------------------------------------------ from the outside
 
@@ -130,157 +136,200 @@ class Session:
         """Hold the conversation; returns how it ended. Cancelling it ends it at once."""
         ending = Ending(1011, "internal error", "unknown_websocket_crash")
         try:
-            async with asyncio.TaskGroup() as tasks:
-                sender = tasks.create_task(self._deliver())
-                agreed = await self._converse(tasks)
-                await self._say_goodbye(agreed)
+            async with asyncio.TaskGroup() as self._tasks:
+                sender = self._tasks.create_task(self._deliver())
+                async with self._mind.tools:
+                    agreed = await self._converse()
+                await self._say_goodbye()
                 sender.cancel()
             ending = agreed
         finally:
             self._inbox.close()
+            self._stopwatch.stamp()
             self._journal.end(ending.close_code, ending.reason, ending.error_type)
         return ending
 
     # ------------------------------------------------------------------------------------------------ the loop
 
-    async def _converse(self, tasks: asyncio.TaskGroup) -> Ending:
+    async def _converse(self) -> Ending:
+        dialogue = self._dialogue
         try:
-            async with self._ears(tasks):
-                await self._observe(ob.Opened(greets=bool(self._lines.first_message)), tasks)
-                while self._ending is None:
-                    await self._next(tasks)
+            async with self._ears():
+                dialogue.begin(self._stopwatch.stamp())
+                while dialogue.ending is None:
+                    await self._next()
         except EngineError:
             logger.exception("the caller cannot be heard")
-            await self._observe(DEAF, tasks)
-        assert self._ending is not None, "only the end ends the loop"
-        return self._ending
+            dialogue.handle(DEAF, self._stopwatch.stamp())
+        finally:
+            for reply in list(self._pumps):
+                self._cancel(reply)
+        assert dialogue.ending is not None, "only the end ends the loop"
+        return dialogue.ending
 
-    async def _next(self, tasks: asyncio.TaskGroup) -> None:
+    async def _next(self) -> None:
         """Wait for whatever happens next, and act upon it."""
-        item = await self._inbox.get(self._deadline())
+        item = await self._inbox.get(self._stopwatch.clock_time(self._deadline()))
+        now = self._stopwatch.stamp()
         if item is None:
-            await self._tick(tasks)
-        elif isinstance(item, ev.UserAudio):
+            self._tick(now)
+        elif type(item) is ev.UserAudio:
             self._waiting_audio -= len(item.audio)
             self._journal.received(item)
-            await self._hear(item.audio, tasks)
-        elif isinstance(item, (ev.Event, ev.UnknownEvent)):
-            self._journal.received(item)
-            await self._told(item, tasks)
+            self._hear(item.audio, now)
         else:
-            await self._observe(item, tasks)
+            journaling.write(item, self._journal)
+            self._dialogue.handle(item, now)
         if self._outbox.overwhelmed:
-            await self._observe(UNREAD, tasks)
+            self._dialogue.handle(UNREAD, now)
 
     def _deadline(self) -> float | None:
         hearing = self._hearing.deadline if self._hearing is not None else None
-        machine = self._machine.deadline
-        if hearing is None or machine is None:
-            return machine if hearing is None else hearing
-        return min(hearing, machine)
+        dialogue = self._dialogue.deadline
+        if hearing is None or dialogue is None:
+            return dialogue if hearing is None else hearing
+        return min(hearing, dialogue)
 
-    async def _tick(self, tasks: asyncio.TaskGroup) -> None:
+    def _tick(self, now: float) -> None:
         if self._hearing is not None:
-            for seen in self._hearing.tick(self._clock()):
-                await self._observe(seen, tasks)
-        deadline = self._machine.deadline
-        if deadline is not None and self._clock() >= deadline:
-            await self._observe(ob.Tick(), tasks)
+            for seen in self._hearing.tick(now):
+                self._dialogue.handle(seen, now)
+        self._dialogue.handle(ob.Tick(), now)
 
-    async def _hear(self, audio: bytes, tasks: asyncio.TaskGroup) -> None:
+    def _hear(self, audio: bytes, now: float) -> None:
         if self._hearing is None:
             return  # text only: a client may send audio all the same
         for start in range(0, len(audio), self._slice):
-            for seen in self._hearing.feed(audio[start : start + self._slice], self._clock()):
-                await self._observe(seen, tasks)
+            for seen in self._hearing.feed(audio[start : start + self._slice], now):
+                self._dialogue.handle(seen, now)
 
-    async def _told(self, event: ev.ClientEvent, tasks: asyncio.TaskGroup) -> None:
-        """A message of the client that is not sound."""
-        match event:
-            case ev.UserMessage(text=str() as text) | ev.MultimodalMessage(text=str() as text) if text.strip():
-                await self._observe(ob.Typed(text), tasks)
-            case ev.UserActivity() | ev.UserMessage() | ev.MultimodalMessage():
-                await self._observe(ob.Active(), tasks)
-            case ev.ContextualUpdate():
-                self._transcript.apply(event)
-            case ev.ClientToolResult():
-                self._mind.tools.resolve(event)
-            case _:
-                pass  # journaled, and of no consequence for the conversation
+    # -------------------------------------------------------------------------------------- hands of the dialogue
 
-    async def _observe(self, seen: ob.Observation, tasks: asyncio.TaskGroup) -> None:
-        self._journal.saw(seen)
-        for command in self._machine.handle(seen, self._clock()):
-            await self._perform(command, tasks)
+    def emit(self, event: ev.ServerEvent) -> None:
+        """To the journal, the transcript and the client."""
+        self._outbox.put(event)
 
-    # ------------------------------------------------------------------------------------------------- commands
+    def play(self, event: ev.AgentAudio, at: float) -> None:
+        """Sound, for the same."""
+        self._outbox.put(event)
 
-    async def _perform(self, command: ob.Command, tasks: asyncio.TaskGroup) -> None:
-        match command:
-            case ob.Greet(reply=reply):
-                self._start(tasks, reply, self._lines.first_message)
-            case ob.Answer(reply=reply, text=text, spoken=spoken):
-                self._user_said(text, spoken=spoken)
-                self._start(tasks, reply, None)
-            case ob.Reengage(reply=reply):
-                self._start(tasks, reply, None)
-            case ob.Reprompt(reply=reply):
-                self._waterfall.mark("stt", self._clock())
-                self._start(tasks, reply, self._lines.reprompt)
-            case ob.EndUtterance(utterance=utterance):
-                self._end_utterance(utterance)
-            case ob.DiscardUtterance():
-                if self._hearing is not None:
-                    self._hearing.discard_utterance()
-            case ob.Interrupt():
-                await self._interrupt()
-            case ob.HangUp():
-                self._ending = Ending(command.close_code, command.reason, command.error_type)
+    def room(self) -> bool:
+        """Whether the transport takes sound."""
+        return self._outbox.room()
 
-    def _user_said(self, text: str, *, spoken: bool) -> None:
-        if spoken:
-            self._waterfall.mark("stt", self._clock())
-            self._outbox.put(ev.UserTranscript(text=text, event_id=self._ids.next()))
-        else:
-            self._waterfall = Waterfall(speech_ended=self._clock())
-            self._transcript.apply(ev.UserMessage(text=text))
+    def hush(self, at: float) -> None:
+        """The client throws away what would sound after `at`."""
 
-    def _end_utterance(self, utterance: int) -> None:
+    def saw(self, observation: ob.Observation) -> None:
+        """Into the journal."""
+        self._journal.saw(observation)
+
+    def think(self, reply: int, round: int, text: str | None) -> None:  # noqa: A002
+        """Ask the model."""
+        self._start(reply, self._think(reply, round, self._mind, text))
+
+    def pronounce(self, reply: int, clause: int, text: str) -> None:
+        """Ask the voice."""
+        assert self._mind.tts is not None, "who speaks has a voice"
+        self._start(reply, self._pronounce(reply, clause, self._mind.tts, text))
+
+    def run_tool(self, reply: int, call: ToolCall) -> None:
+        """Ask the tool."""
+        tool = self._mind.tools.config(call.name)
+        outlives = tool is not None and tool.execution_mode == "async"
+        self._start(0 if outlives else reply, self._run_tool(reply, self._mind.tools, call))
+
+    def resolve(self, event: ev.ClientToolResult | ev.McpToolApprovalResult) -> None:
+        """The client has answered."""
+        self._mind.tools.resolve(event)
+
+    def drop(self, reply: int) -> None:
+        """Nobody needs it any more."""
+        self._cancel(reply)
+
+    def switch(self, reply: int, change: SwitchLanguage | Transfer) -> None:
+        """Another language or agent."""
+        self._start(0, self._switch(reply, change))
+
+    def end_utterance(self, utterance: int) -> None:
+        """Have it transcribed."""
         assert self._hearing is not None, "only ears end utterances"
-        self._waterfall = Waterfall(speech_ended=self._hearing.speech_ended_at())
-        self._waterfall.mark("endpointing", self._clock())
-        self._hearing.end_utterance(utterance)
-
-    def _start(self, tasks: asyncio.TaskGroup, number: int, text: str | None) -> None:
-        waterfall, self._waterfall = self._waterfall, Waterfall()
-        self._reply = Reply(
-            number,
-            mind=self._mind,
-            voice=self._voice,
-            outbox=self._outbox,
-            ids=self._ids,
-            journal=self._journal,
-            observe=self._inbox.put,
-            clock=self._clock,
-            waterfall=waterfall,
-        )
-        self._reply_task = tasks.create_task(self._run_reply(self._reply, text))
-
-    async def _run_reply(self, reply: Reply, text: str | None) -> None:
+        ended = round(self._hearing.speech_ended_at(), 6)
+        self._inbox.put(it.UtteranceEnded(utterance, ended))
         try:
-            await reply.run(text)
-        except* EngineError as group:
-            logger.exception("speech could not be made", exc_info=group)
-            self._inbox.put(MUTE)
+            self._hearing.end_utterance(utterance)
+        except EngineError:
+            logger.exception("speech recognition failed")
+            self._inbox.put(DEAF)
 
-    async def _interrupt(self) -> None:
-        assert self._reply is not None, "there is a reply to interrupt"
-        assert self._reply_task is not None, "there is a reply to interrupt"
-        now = self._clock()
-        self._reply_task.cancel()
-        await asyncio.wait({self._reply_task})
-        self._reply.settle(now)
-        self._reply = self._reply_task = None
+    def discard_utterance(self) -> None:
+        """Forget it."""
+        if self._hearing is not None:
+            self._hearing.discard_utterance()
+
+    def judge(self, pause: int) -> None:
+        """Ask the turn detector."""
+        if self._hearing is not None:
+            self._start(0, self._judge(pause, self._hearing))
+
+    # ------------------------------------------------------------------------------------------------------ tasks
+
+    def _start(self, reply: int, work: Coroutine[Any, Any, None]) -> None:
+        pumps = self._pumps.setdefault(reply, set())
+        task = self._tasks.create_task(work)
+        pumps.add(task)
+        task.add_done_callback(pumps.discard)
+
+    def _cancel(self, reply: int) -> None:
+        for task in self._pumps.pop(reply, ()):
+            task.cancel()
+
+    async def _think(self, reply: int, number: int, mind: Mind, text: str | None) -> None:
+        put, error = self._inbox.put, None
+        try:
+            async with closing(mind.llm.reply(mind.request(text))) as thoughts:
+                async for thought in thoughts:
+                    put(it.Thought(reply, number, thought))
+        except EngineError as failure:
+            logger.warning("language model failed: %s", failure)
+            error = str(failure)
+        put(it.ThoughtsOver(reply, number, error))
+
+    async def _pronounce(self, reply: int, clause: int, tts: TextToSpeech, text: str) -> None:
+        put, error = self._inbox.put, None
+        try:
+            async with closing(tts.speak(text)) as pieces:
+                async for speech in pieces:
+                    put(it.Spoken(reply, clause, speech))
+        except EngineError as failure:
+            logger.warning("speech could not be made: %s", failure)
+            error = str(failure)
+        put(it.SpeechOver(reply, clause, error))
+
+    async def _run_tool(self, reply: int, tools: ToolRunner, call: ToolCall) -> None:
+        self._inbox.put(it.ToolDone(reply, call.id, await tools.run(call)))
+
+    async def _judge(self, pause: int, hearing: Hearing) -> None:
+        try:
+            probability = await hearing.judge()
+        except EngineError as failure:
+            logger.warning("turn detection failed: %s", failure)
+            return
+        if probability is not None:
+            self._inbox.put(ob.TurnJudged(pause, round(probability, 4)))
+
+    async def _switch(self, reply: int, wanted: SwitchLanguage | Transfer) -> None:
+        transferred = isinstance(wanted, Transfer)
+        try:
+            if transferred and wanted.delay:
+                await asyncio.sleep(wanted.delay)
+            change = await self._change(wanted)
+        except (EngineError, SessionError) as failure:
+            logger.warning("the agent could not change: %s", failure)
+            self._inbox.put(it.Switched(reply, transferred, error=str(failure)))
+            return
+        self._mind = change.mind
+        self._inbox.put(it.Switched(reply, transferred, change.greets, settings=change.settings))
 
     # ----------------------------------------------------------------------------------------------- beginning, end
 
@@ -293,13 +342,13 @@ class Session:
             self.disconnect()
 
     @asynccontextmanager
-    async def _ears(self, tasks: asyncio.TaskGroup) -> AsyncGenerator[None]:
+    async def _ears(self) -> AsyncGenerator[None]:
         """Ears, if there are any, open for as long as the conversation goes on. Raises EngineError."""
         if self._hearing is None:
             yield
             return
         async with self._hearing:
-            listening = tasks.create_task(self._listen(self._hearing))
+            listening = self._tasks.create_task(self._listen(self._hearing))
             try:
                 yield
             finally:
@@ -313,14 +362,7 @@ class Session:
             logger.exception("speech recognition failed")
             self._inbox.put(DEAF)
 
-    async def _say_goodbye(self, ending: Ending) -> None:
-        assert self._machine.state is State.ENDED
-        if self._reply_task is not None:
-            self._reply_task.cancel()
-            await asyncio.wait({self._reply_task})
-        if ending.error_type is not None:
-            code = error_code(ending.close_code)
-            self._outbox.put(ev.ErrorEvent(code=code, message=ending.reason, error_type=ending.error_type))
+    async def _say_goodbye(self) -> None:
         try:
             async with asyncio.timeout(FAREWELL):
                 await self._outbox.flush()

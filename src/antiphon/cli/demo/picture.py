@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from antiphon.session.waterfall import STAGES
+from antiphon.dialogue.waterfall import STAGES
 
 from .measure import Turn
 

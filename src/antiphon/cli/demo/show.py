@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from antiphon.protocol import events as ev
-from antiphon.session.waterfall import STAGES
+from antiphon.dialogue.waterfall import STAGES
 
 from .measure import Turn, words
 

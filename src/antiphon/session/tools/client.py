@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from antiphon.agents.tools import ToolConfig
+from antiphon.dialogue.outcome import Outcome
 from antiphon.engines.base import ToolCall
-from antiphon.protocol.events import ClientToolCall, ClientToolResult
-from antiphon.protocol.server import EventIds
-from antiphon.session.outbox import Outbox
-
-from .outcome import Outcome
+from antiphon.protocol.events import ClientToolCall, ClientToolResult, ServerEvent
 
 
 class ClientTools:
     """Calls under way, by id. An answer that nobody waits for any more is ignored: it stands in the journal."""
 
-    def __init__(self, outbox: Outbox, ids: EventIds) -> None:
-        self._outbox = outbox
-        self._ids = ids
+    def __init__(self, announce: Callable[[ServerEvent], None]) -> None:
+        self._announce = announce
         self._pending: dict[str, asyncio.Future[ClientToolResult]] = {}
 
     def resolve(self, result: ClientToolResult) -> None:
@@ -34,12 +31,12 @@ class ClientTools:
         future: asyncio.Future[ClientToolResult] = asyncio.get_running_loop().create_future()
         self._pending[call.id] = future
         try:
-            self._outbox.put(
+            self._announce(
                 ClientToolCall(
                     tool_name=call.name,
                     tool_call_id=call.id,
                     parameters=parameters,
-                    event_id=self._ids.next(),
+                    event_id=0,
                     expects_response=tool.expects_response,
                 )
             )

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from antiphon.agents.tools import ToolArgumentError, ToolConfig
+from antiphon.dialogue.outcome import MAX_RESULT, Outcome
 from antiphon.engines.base import ToolCall, ToolSpec
-from antiphon.protocol.events import AgentToolRequest, AgentToolResponse, AgentToolResponseFullPayload, ClientToolResult
-from antiphon.protocol.server import EventIds
-from antiphon.session.outbox import Outbox
+from antiphon.protocol.events import (
+    AgentToolRequest,
+    AgentToolResponse,
+    AgentToolResponseFullPayload,
+    ClientToolResult,
+    McpToolApprovalResult,
+    ServerEvent,
+)
 
 from .client import ClientTools
-from .outcome import MAX_RESULT, Outcome
 
 
 class ToolRunner:
     """The tools of one conversation."""
 
     def __init__(
-        self, tools: Mapping[str, ToolConfig], variables: Mapping[str, Any], outbox: Outbox, ids: EventIds
+        self,
+        tools: Mapping[str, ToolConfig],
+        *,
+        variables: Mapping[str, Any],
+        announce: Callable[[ServerEvent], None],
     ) -> None:
         self._tools = tools
         self._variables = variables
-        self._outbox = outbox
-        self._ids = ids
-        self._client = ClientTools(outbox, ids)
+        self._announce = announce
+        self._client = ClientTools(announce)
+
+    async def __aenter__(self) -> Self:
+        """Nothing to open."""
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Nothing to close."""
+
+    def config(self, name: str) -> ToolConfig | None:
+        """A tool's definition."""
+        return self._tools.get(name)
 
     @property
     def specs(self) -> list[ToolSpec]:
@@ -36,20 +55,21 @@ class ToolRunner:
             if tool.type == "client"
         ]
 
-    def resolve(self, result: ClientToolResult) -> None:
+    def resolve(self, result: ClientToolResult | McpToolApprovalResult) -> None:
         """A client has answered."""
-        self._client.resolve(result)
+        if isinstance(result, ClientToolResult):
+            self._client.resolve(result)
 
     async def run(self, call: ToolCall) -> Outcome:
         """Run it; every failure is an outcome that the model can read."""
         tool = self._tools.get(call.name)
         kind = tool.type if tool is not None else ""
-        self._outbox.put(
+        self._announce(
             AgentToolRequest(
                 tool_name=call.name,
                 tool_call_id=call.id,
                 tool_type=kind,
-                event_id=self._ids.next(),
+                event_id=0,
                 parameters=call.parameters,
             )
         )
@@ -70,8 +90,8 @@ class ToolRunner:
         return Outcome(f"tools of type {tool.type!r} cannot be run by this server", is_error=True)
 
     def _report(self, call: ToolCall, kind: str, outcome: Outcome) -> None:
-        event_id = self._ids.next()
-        self._outbox.put(
+        event_id = 0
+        self._announce(
             AgentToolResponse(
                 tool_name=call.name,
                 tool_call_id=call.id,
@@ -81,7 +101,7 @@ class ToolRunner:
                 status="error" if outcome.is_error else "success",
             )
         )
-        self._outbox.put(
+        self._announce(
             AgentToolResponseFullPayload(
                 tool_name=call.name,
                 tool_call_id=call.id,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.session.clauses import MAX_CLAUSE, ClauseSplitter
+from antiphon.dialogue.clauses import MAX_CLAUSE, ClauseSplitter
 
 
 def split(*pieces: str) -> list[str]:
