@@ -435,7 +435,7 @@ def test_an_empty_journal_is_no_conversation(lines: list[bytes]) -> None:
 
 def test_a_journal_of_another_version_is_refused() -> None:
     """Its lines may mean something else."""
-    newer = Story().lines[0].replace(b'"version":1', b'"version":2')
+    newer = Story().lines[0].replace(b'"version":2', b'"version":3')
     with pytest.raises(JournalError, match="version"):
         conversation_document([newer])
     with pytest.raises(JournalError, match="version"):

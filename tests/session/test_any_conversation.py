@@ -29,6 +29,7 @@ from antiphon.session.engines import load_engines
 from antiphon.simulation.call import BargeIn, Burst, Call, HangUp, Mute, Say, Speak, Step, Wait, hold
 from antiphon.simulation.engines import ScriptedTextToSpeech, create_text_to_speech
 from antiphon.simulation.loop import run
+from antiphon.simulation.replay import replay
 
 EVENTS = [
     "audio",
@@ -376,6 +377,8 @@ def test_whatever_callers_and_engines_do(scenario: Scenario) -> None:
     check_interruptions(result.call)
     check_answers(scenario, result.call)
     check_context(result.call, result.model)
+    replayed = replay(result.call.journal)
+    assert replayed.same, "\n".join([f"{replayed.expected} {replayed.got}", *replayed.diff[:40]])
 
 
 def check_protocols(model: Model) -> LanguageModel:

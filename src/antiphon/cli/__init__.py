@@ -15,7 +15,7 @@ try:
 except ImportError:
     sys.exit("antiphon: the command needs the server's packages: pip install 'antiphon[all]'")
 
-from . import demo, doctor, serve, talk
+from . import demo, doctor, replay, serve, talk
 
 app = typer.Typer(
     name="antiphon",
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(demo.demo)
 app.command()(talk.talk)
+app.command()(replay.replay)
 app.command()(doctor.doctor)
 
 

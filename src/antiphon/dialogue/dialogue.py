@@ -108,9 +108,9 @@ class Dialogue:
             case it.UtteranceEnded(speech_ended=speech_ended):
                 self._waterfall.speech_ended = speech_ended
             case ob.Partial(text=text):
+                self._take(item, now)
                 if self._settings.shows_partials and text:
                     self._hands.emit(ev.TentativeUserTranscript(text=text, event_id=self._ids.next()))
-                self._take(item, now)
             case it.Drained():
                 if self._reply is not None:
                     self._reply.drained()

@@ -323,11 +323,12 @@ class Reply:
 
     def _send(self, now: float) -> None:
         self._settle_queues()
+        if self._waits_for_room:
+            return
         while not self.held and (clause := self._sendable()) is not None and now >= self._due():
             if not self._hands.room():
                 self._waits_for_room = True
                 return
-            self._waits_for_room = False
             self._send_piece(clause, now)
             self._settle_queues()
 

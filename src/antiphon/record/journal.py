@@ -22,7 +22,7 @@ import msgspec
 from antiphon.protocol import codec
 from antiphon.protocol.events import ClientEvent, ServerEvent, UserAudio
 
-VERSION = 1
+VERSION = 2
 
 _encode = msgspec.json.Encoder().encode
 

@@ -33,18 +33,31 @@ ENDPOINT_DELAY = {"eager": 0.35, "normal": 0.5, "patient": 0.9}
 "`turn.turn_eagerness`: seconds of silence after which the user's turn is over."
 
 
-def turn_policy(agent: AgentConfig, *, text_only: bool) -> TurnPolicy:
-    """The agent's `turn` block, as the turn machine takes it. -1 is the API's "off"."""
+def turn_policy(agent: AgentConfig, *, text_only: bool, judges: bool = False) -> TurnPolicy:
+    """The agent's `turn` block, as the turn machine takes it. -1 is the API's "off". `judges`: it has a turn detector."""
     config = agent.conversation_config
-    turn = config.turn
+    turn, soft = config.turn, config.turn.soft_timeout_config
     return TurnPolicy(
+        language=config.agent.language,
         endpoint_delay=ENDPOINT_DELAY[turn.turn_eagerness],
+        spelling_patience=turn.spelling_patience == "auto",
+        fixed_silence=turn.mode == "silence",
+        judges=judges,
+        speculative=turn.speculative_turn,
+        ignore_terms=frozenset(term.casefold().strip() for term in turn.interruption_ignore_terms),
+        default_backchannels=turn.merge_with_default_ignore_terms,
+        backchannel_languages=turn.interruption_ignore_term_languages,
+        interruptible="interruption" in config.effective_client_events,
+        first_message_interruptible=not config.agent.disable_first_message_interruptions,
+        transcribe_when_locked=turn.transcribe_on_disabled_interruptions,
         turn_timeout=None if text_only else _limit(turn.turn_timeout),
         initial_wait_time=None if text_only else _limit(turn.initial_wait_time),
         silence_end_call_timeout=_limit(turn.silence_end_call_timeout),
+        soft_timeout=_limit(soft.timeout_seconds),
+        max_soft_timeouts=soft.max_soft_timeouts_per_generation,
+        soft_timeout_needs_user=soft.disable_until_first_user_message,
         max_duration=_limit(config.conversation.max_duration_seconds),
-        interruptible="interruption" in config.effective_client_events,
-        first_message_interruptible=not config.agent.disable_first_message_interruptions,
+        farewell=bool(config.agent.max_conversation_duration_message.strip()),
     )
 
 
@@ -52,16 +65,16 @@ def _limit(seconds: float | None) -> float | None:
     return None if seconds is None or seconds < 0 else seconds
 
 
-def settings(agent: AgentConfig, tools: Mapping[str, ToolConfig], *, sample_rate: int) -> Settings:
+def settings(agent: AgentConfig, engines: Engines, tools: Mapping[str, ToolConfig]) -> Settings:
     """What the agent's dialogue goes by."""
     config = agent.conversation_config
     text_only = config.conversation.text_only
     events = client_events(agent)
     return Settings(
-        policy=turn_policy(agent, text_only=text_only),
+        policy=turn_policy(agent, text_only=text_only, judges=getattr(engines, "turn", None) is not None),
         lines=_lines(agent),
         output_format=None if text_only else parse_format(config.tts.agent_output_audio_format),
-        sample_rate=sample_rate,
+        sample_rate=16_000 if engines.tts is None else engines.tts.sample_rate,
         max_silence=config.antiphon.max_silence_seconds,
         shows_parts="agent_chat_response_part" in events,
         shows_partials="tentative_user_transcript" in events,
@@ -120,7 +133,7 @@ def assemble(
     config = agent.conversation_config
     stopwatch = Stopwatch(clock)
     journal = Journal(write, stopwatch.last)
-    rules = settings(agent, engines.tools, sample_rate=16_000 if engines.tts is None else engines.tts.sample_rate)
+    rules = settings(agent, engines, engines.tools)
     journal.begin(
         {
             "conversation_id": conversation_id,
