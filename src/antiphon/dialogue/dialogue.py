@@ -10,6 +10,7 @@ Two numbers keep the past out: an item of a reply that is not alive is void, and
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from dataclasses import dataclass
 
@@ -105,6 +106,9 @@ class Dialogue:
                 self._hand_on(item, now)
             case it.Announced(event=event):
                 self._announced(event)
+            case it.Composed(reply=number, text=text):
+                if self._reply is not None and self._reply.number == number:
+                    self._reply.fill(text, now)
             case it.UtteranceEnded(speech_ended=speech_ended):
                 self._waterfall.speech_ended = speech_ended
             case ob.Partial(text=text):
@@ -308,8 +312,15 @@ class Dialogue:
         if self._reply is None or self._reply.number != command.reply:
             return
         lines = self._settings.lines
-        texts = lines.soft_timeouts if command.cause == "soft_timeout" else lines.fillers
-        self._reply.fill(texts[min(command.number, len(texts) - 1)] if texts else "", now)
+        soft = command.cause == "soft_timeout"
+        texts = lines.soft_timeouts if soft else lines.fillers
+        if soft and lines.shuffles:
+            texts = random.Random(command.reply).sample(texts, len(texts))
+        text = texts[min(command.number, len(texts) - 1)] if texts else ""
+        if soft and lines.composes:
+            self._hands.compose(command.reply, text)
+        else:
+            self._reply.fill(text, now)
 
     def _interrupt(self, now: float) -> None:
         if self._reply is None:

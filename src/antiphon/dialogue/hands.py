@@ -38,6 +38,10 @@ class Hands(Protocol):
         """Ask the language model with the context as it stands, and with `text` as the user's last words if given."""
         ...
 
+    def compose(self, reply: int, otherwise: str) -> None:
+        """Have the language model make up a filler: Composed follows, with `otherwise` where it cannot."""
+        ...
+
     def pronounce(self, reply: int, clause: int, text: str) -> None:
         """Have a clause spoken: Spoken and SpeechOver follow."""
         ...

@@ -65,6 +65,13 @@ class Announced(msgspec.Struct, frozen=True):
     event: ServerEvent
 
 
+class Composed(msgspec.Struct, frozen=True):
+    """The language model has made up a filler, or the stock one that stands in for it."""
+
+    reply: int
+    text: str
+
+
 class UtteranceEnded(msgspec.Struct, frozen=True):
     """The ears have closed an utterance."""
 
@@ -98,6 +105,7 @@ Item: TypeAlias = (
     | SpeechOver
     | ToolDone
     | Announced
+    | Composed
     | UtteranceEnded
     | Switched
     | Drained

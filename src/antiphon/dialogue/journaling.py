@@ -48,6 +48,8 @@ def write(item: it.Item, journal: Journal) -> None:
             journal.engine("tool", {"reply": reply, "id": call_id, "outcome": outcome})
         case it.Announced(event=event):
             journal.engine("tool", {"announced": codec.journal_json(event)})
+        case it.Composed(reply=reply, text=text):
+            journal.engine("llm", {"reply": reply, "composed": text})
         case it.UtteranceEnded(utterance=utterance, speech_ended=ended):
             journal.engine("ears", {"utterance": utterance, "speech_ended": ended})
         case it.Switched(settings=settings):
@@ -102,6 +104,8 @@ def _engine(line: dict[str, Any]) -> it.Item | None:
     match line:
         case {"engine": "llm", "reply": reply, "round": number}:
             return _thought(line, reply, number)
+        case {"engine": "llm", "reply": reply, "composed": text}:
+            return it.Composed(reply, text)
         case {"engine": "tts", "reply": reply, "clause": clause, "over": True}:
             return it.SpeechOver(reply, clause, line.get("error"))
         case {"engine": "tts", "reply": reply, "clause": clause, "bytes": size}:

@@ -34,6 +34,10 @@ class Lines:
     "Against dead air, in this order."
     soft_timeouts: Sequence[str] = ()
     "Of `turn.soft_timeout_config`, in this order; the last one is repeated."
+    shuffles: bool = False
+    "In another order for each reply."
+    composes: bool = False
+    "The language model makes them up; those above stand in for it."
     farewell: str = ""
     "At the maximum duration."
 

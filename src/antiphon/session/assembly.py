@@ -29,6 +29,12 @@ from .session import Change, Mind, Session
 from .stopwatch import Stopwatch
 from .tools.runner import ToolRunner
 
+FILLER_PROMPT = (
+    "You are in the middle of a telephone conversation and need a moment to think. Say one very short, natural phrase "
+    "that bridges the wait, in the language of the conversation. Do not answer, do not promise anything."
+)
+FILLER_CONTEXT = 6
+"Entries of the conversation that are shown to whoever makes up a filler."
 ENDPOINT_DELAY = {"eager": 0.35, "normal": 0.5, "patient": 0.9}
 "`turn.turn_eagerness`: seconds of silence after which the user's turn is over."
 
@@ -110,6 +116,8 @@ def _lines(agent: AgentConfig) -> Lines:
         apology=own.apology or known.apology,
         fillers=known.fillers if own.fillers is None else own.fillers,
         soft_timeouts=(soft.message, *soft.additional_soft_timeout_messages),
+        shuffles=soft.randomize_fillers,
+        composes=soft.use_llm_generated_message,
         farewell=config.agent.max_conversation_duration_message,
     )
 
@@ -157,7 +165,13 @@ def assemble(
 
     return Session(
         settings=rules,
-        mind=Mind(engines.llm, _requests(agent, transcript, tools, header), tools, engines.tts),
+        mind=Mind(
+            engines.llm,
+            _requests(agent, transcript, tools, header),
+            lambda: _filler(agent, transcript),
+            tools,
+            engines.tts,
+        ),
         hearing=None if config.conversation.text_only else _hearing(agent, engines, outbox, journal),
         input_format=parse_format(config.asr.user_input_audio_format),
         outbox=outbox,
@@ -182,6 +196,13 @@ def _requests(
         return Request(context, tools.specs, header.get("user_id"), extra_body)
 
     return request
+
+
+def _filler(agent: AgentConfig, transcript: Transcript) -> Request:
+    prompt = agent.conversation_config.turn.soft_timeout_config.llm_generated_message_prompt_override or FILLER_PROMPT
+    recent = messages("", transcript.entries[-FILLER_CONTEXT:])
+    told = "\n".join(f"{message.role}: {message.text}" for message in recent if message.text)
+    return Request([Message("system", prompt), Message("user", told or SILENT_USER)])
 
 
 def _asks_nothing(context: Sequence[Message]) -> bool:

@@ -20,7 +20,7 @@ from antiphon.dialogue import journaling
 from antiphon.dialogue.dialogue import Dialogue, Ending
 from antiphon.dialogue.outcome import SwitchLanguage, Transfer
 from antiphon.dialogue.settings import Settings
-from antiphon.engines.base import LanguageModel, Request, TextToSpeech, ToolCall, closing
+from antiphon.engines.base import LanguageModel, Request, TextDelta, TextToSpeech, ToolCall, closing
 from antiphon.errors import EngineError, SessionError
 from antiphon.protocol import events as ev
 from antiphon.record.journal import Journal
@@ -43,6 +43,10 @@ MAX_WAITING_AUDIO = 30.0
 "Seconds of unheard audio after which the caller's newest is dropped: it would be answered much too late."
 MAX_WAITING = 10_000
 "Messages that may wait, however small: above it sound is dropped too, and anything else is a flood."
+COMPOSING = 1.0
+"Seconds that the model may take to make up a filler: it bridges a wait, and must not be one."
+MAX_FILLER = 200
+"Characters of such a filler that are said."
 FAREWELL = 1.0
 "Seconds that the last events get to reach the client."
 
@@ -58,6 +62,8 @@ class Mind:
     llm: LanguageModel
     request: Callable[[str | None], Request]
     "The context as it stands now, with words of the user that are not in the record yet."
+    filler: Callable[[], Request]
+    "What makes up a filler."
     tools: ToolRunner
     tts: TextToSpeech | None = None
     "None: text only."
@@ -228,6 +234,10 @@ class Session:
         """Ask the model."""
         self._start(reply, self._think(reply, round, self._mind, text))
 
+    def compose(self, reply: int, otherwise: str) -> None:
+        """Ask the model for a filler."""
+        self._start(reply, self._compose(reply, self._mind, otherwise))
+
     def pronounce(self, reply: int, clause: int, text: str) -> None:
         """Ask the voice."""
         assert self._mind.tts is not None, "who speaks has a voice"
@@ -294,6 +304,18 @@ class Session:
             logger.warning("language model failed: %s", failure)
             error = str(failure)
         put(it.ThoughtsOver(reply, number, error))
+
+    async def _compose(self, reply: int, mind: Mind, otherwise: str) -> None:
+        text = ""
+        try:
+            async with asyncio.timeout(COMPOSING), closing(mind.llm.reply(mind.filler())) as thoughts:
+                async for thought in thoughts:
+                    if isinstance(thought, TextDelta):
+                        text += thought.text
+        except (EngineError, TimeoutError) as failure:
+            logger.info("no filler could be made up: %s", failure)
+            text = ""
+        self._inbox.put(it.Composed(reply, text.strip()[:MAX_FILLER] or otherwise))
 
     async def _pronounce(self, reply: int, clause: int, tts: TextToSpeech, text: str) -> None:
         put, error = self._inbox.put, None

@@ -111,6 +111,9 @@ class Recorder:
     def think(self, reply: int, round: int, text: str | None) -> None:  # noqa: A002
         """What came of it is in the journal; so with everything below."""
 
+    def compose(self, reply: int, otherwise: str) -> None:
+        """See `think`."""
+
     def pronounce(self, reply: int, clause: int, text: str) -> None:
         """See `think`."""
 
