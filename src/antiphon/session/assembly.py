@@ -7,6 +7,7 @@ from typing import Any
 
 from antiphon.agents.config import AgentConfig
 from antiphon.agents.tools import ToolConfig
+from antiphon.audio.echo import EchoGate
 from antiphon.audio.formats import parse_format
 from antiphon.dialogue import items as it
 from antiphon.dialogue.outcome import SwitchLanguage, Transfer
@@ -40,7 +41,7 @@ ENDPOINT_DELAY = {"eager": 0.35, "normal": 0.5, "patient": 0.9}
 
 
 def turn_policy(agent: AgentConfig, *, text_only: bool, judges: bool = False) -> TurnPolicy:
-    """The agent's `turn` block, as the turn machine takes it. -1 is the API's "off". `judges`: it has a turn detector."""
+    """The agent's `turn` block, as the turn machine takes it. -1 is the API's "off". `judges`: there is a detector."""
     config = agent.conversation_config
     turn, soft = config.turn, config.turn.soft_timeout_config
     return TurnPolicy(
@@ -156,6 +157,8 @@ def assemble(
     transcript = Transcript()
     outbox = Outbox(send, journal, transcript, client_events(agent))
     inbox: Inbox[Any] = Inbox()
+    text_only = config.conversation.text_only
+    gate = EchoGate() if config.antiphon.echo_gate and not text_only else None
     tools = ToolRunner(
         engines.tools, variables=agent.dynamic_variables, announce=lambda event: inbox.put(it.Announced(event))
     )
@@ -172,7 +175,8 @@ def assemble(
             tools,
             engines.tts,
         ),
-        hearing=None if config.conversation.text_only else _hearing(agent, engines, outbox, journal),
+        hearing=None if text_only else _hearing(agent, engines, outbox, journal, gate),
+        gate=gate,
         input_format=parse_format(config.asr.user_input_audio_format),
         outbox=outbox,
         inbox=inbox,
@@ -211,7 +215,7 @@ def _asks_nothing(context: Sequence[Message]) -> bool:
     return last is None or last.role == "assistant"
 
 
-def _hearing(agent: AgentConfig, engines: Engines, outbox: Outbox, journal: Journal) -> Hearing:
+def _hearing(agent: AgentConfig, engines: Engines, outbox: Outbox, journal: Journal, gate: EchoGate | None) -> Hearing:
     assert engines.vad is not None, "an agent that hears has engines to hear with"
     assert engines.stt is not None, "an agent that hears has engines to hear with"
     return Hearing(
@@ -222,4 +226,5 @@ def _hearing(agent: AgentConfig, engines: Engines, outbox: Outbox, journal: Jour
         outbox=outbox,
         journal=journal,
         turn=getattr(engines, "turn", None),
+        gate=gate,
     )

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from antiphon.audio.convert import Decoder
+from antiphon.audio.echo import EchoGate
 from antiphon.audio.formats import AudioFormat
 from antiphon.audio.framing import Framer
 from antiphon.audio.levels import last_sound
@@ -45,6 +46,7 @@ class Hearing:
         outbox: Outbox,
         journal: Journal,
         turn: TurnDetector | None = None,
+        gate: EchoGate | None = None,
     ) -> None:
         frame_seconds = vad.frame_samples / SAMPLE_RATE
         self._vad = vad
@@ -56,6 +58,7 @@ class Hearing:
         self._outbox = outbox
         self._journal = journal
         self._turn = turn
+        self._gate = gate
         self._shows_scores = outbox.wants("vad_score")
         self._pre_roll: deque[bytes] = deque(maxlen=round(PRE_ROLL / frame_seconds))
         self._tail: deque[bytes] = deque(maxlen=round((TAIL if turn is None else TURN) / frame_seconds))
@@ -76,6 +79,15 @@ class Hearing:
         """Free what speech-to-text holds for this caller."""
         await self._stream.__aexit__(kind, error, traceback)
 
+    async def retune(self, stt: SpeechToText) -> None:
+        """Hear with another recogniser from here on; `listen` has to be called anew. Raises EngineError."""
+        stream = stt.stream()
+        recognition = await stream.__aenter__()
+        before, self._stream, self._recognition = self._stream, stream, recognition
+        self._finished.clear()
+        self._begin_anew()
+        await before.__aexit__(None, None, None)
+
     @property
     def deadline(self) -> float | None:
         """When to call `tick` if no audio arrives before."""
@@ -92,6 +104,8 @@ class Hearing:
         began = False
         for frame in self._framer.push(self._decoder.decode(audio)):
             score = self._vad.score(frame)
+            if self._gate is not None:
+                score *= 1.0 - self._gate.echo(frame, now)
             if self._shows_scores:
                 self._outbox.put(VadScore(score=round(score, 4)))
             seen = self._endpointing.score(score)

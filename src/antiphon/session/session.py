@@ -10,18 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from antiphon.audio.convert import Decoder
+from antiphon.audio.echo import EchoGate
 from antiphon.audio.formats import AudioFormat
 from antiphon.dialogue import items as it
 from antiphon.dialogue import journaling
 from antiphon.dialogue.dialogue import Dialogue, Ending
 from antiphon.dialogue.outcome import SwitchLanguage, Transfer
 from antiphon.dialogue.settings import Settings
-from antiphon.engines.base import LanguageModel, Request, TextDelta, TextToSpeech, ToolCall, closing
-from antiphon.errors import EngineError, SessionError
+from antiphon.engines.base import LanguageModel, Request, SpeechToText, TextDelta, TextToSpeech, ToolCall, closing
+from antiphon.errors import ConfigError, EngineError, SessionError
 from antiphon.protocol import events as ev
 from antiphon.record.journal import Journal
 from antiphon.record.transcript import Transcript
@@ -75,6 +77,8 @@ class Change:
 
     settings: Settings
     mind: Mind
+    stt: SpeechToText | None = None
+    "None: the caller is heard as before."
     greets: bool = False
 
 
@@ -87,6 +91,7 @@ class Session:
         settings: Settings,
         mind: Mind,
         hearing: Hearing | None,
+        gate: EchoGate | None,
         input_format: AudioFormat,
         outbox: Outbox,
         inbox: Inbox[Any],
@@ -97,6 +102,9 @@ class Session:
     ) -> None:
         self._mind = mind
         self._hearing = hearing
+        self._gate = gate
+        self._sent = Decoder(settings.output_format) if gate is not None and settings.output_format else None
+        "What the client plays, as the echo gate wants it."
         self._outbox = outbox
         self._journal = journal
         self._stopwatch = stopwatch
@@ -109,6 +117,9 @@ class Session:
         "Bytes in the inbox."
         self._dropping = False
         self._tasks: asyncio.TaskGroup
+        self._open: AsyncExitStack
+        "What has to be closed at the end."
+        self._listening: asyncio.Task[None]
         self._pumps: dict[int, set[asyncio.Task[None]]] = {}
         "Tasks of each reply; of 0: those that outlive replies."
         outbox.on_drained = lambda: inbox.put(it.Drained())
@@ -144,7 +155,8 @@ class Session:
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 sender = self._tasks.create_task(self._deliver())
-                async with self._mind.tools:
+                async with AsyncExitStack() as self._open:
+                    await self._open.enter_async_context(self._mind.tools)
                     agreed = await self._converse()
                 await self._say_goodbye()
                 sender.cancel()
@@ -212,12 +224,17 @@ class Session:
     # -------------------------------------------------------------------------------------- hands of the dialogue
 
     def emit(self, event: ev.ServerEvent) -> None:
-        """To the journal, the transcript and the client."""
+        """To the journal, the transcript and the client; where the time of an answer went, to the log as well."""
         self._outbox.put(event)
+        if type(event) is ev.TurnWaterfall:
+            stages = " ".join(f"{stage}={1000 * seconds:.0f}" for stage, seconds in event.stages.items())
+            logger.info("answered, ms: %s", stages, extra={"stages": event.stages})
 
     def play(self, event: ev.AgentAudio, at: float) -> None:
-        """Sound, for the same."""
+        """Sound, for the same, and for whoever has to know it again when it comes back."""
         self._outbox.put(event)
+        if self._gate is not None and self._sent is not None:
+            self._gate.sent(self._sent.decode(event.audio), at)
 
     def room(self) -> bool:
         """Whether the transport takes sound."""
@@ -225,6 +242,8 @@ class Session:
 
     def hush(self, at: float) -> None:
         """The client throws away what would sound after `at`."""
+        if self._gate is not None:
+            self._gate.dropped(at)
 
     def saw(self, observation: ob.Observation) -> None:
         """Into the journal."""
@@ -346,7 +365,13 @@ class Session:
             if transferred and wanted.delay:
                 await asyncio.sleep(wanted.delay)
             change = await self._change(wanted)
-        except (EngineError, SessionError) as failure:
+            if change.mind.tools is not self._mind.tools:
+                await self._open.enter_async_context(change.mind.tools)
+            if change.stt is not None and self._hearing is not None:
+                await self._hearing.retune(change.stt)
+                self._listening.cancel()
+                self._listening = self._tasks.create_task(self._listen(self._hearing))
+        except (EngineError, SessionError, ConfigError) as failure:
             logger.warning("the agent could not change: %s", failure)
             self._inbox.put(it.Switched(reply, transferred, error=str(failure)))
             return
@@ -370,12 +395,12 @@ class Session:
             yield
             return
         async with self._hearing:
-            listening = self._tasks.create_task(self._listen(self._hearing))
+            self._listening = self._tasks.create_task(self._listen(self._hearing))
             try:
                 yield
             finally:
-                listening.cancel()
-                await asyncio.wait({listening})
+                self._listening.cancel()
+                await asyncio.wait({self._listening})
 
     async def _listen(self, hearing: Hearing) -> None:
         try:

@@ -1,0 +1,374 @@
+"""Tells the agent's own voice, come back through the caller's microphone, from the caller's.
+
+    gate.sent(audio, at)            each piece of the agent's sound, and when it begins to sound
+    score *= 1 - gate.echo(frame, now)
+
+Theory of operation. Both sounds are reduced to the levels of a few bands, in decibels, 62 (sent) and 31 (heard) times a
+second; no sample is compared with a sample, so neither clocks that drift, nor codecs, nor a jittery estimate of when
+something sounded matter. Three questions are answered from these levels:
+
+- *How late* is what was sent heard? The rises and falls of both are correlated at every lag up to LAGS; a clear peak is
+  the lag (`lag`). It is followed through the call.
+- *How loud* may it be? A band's gain is a high quantile of heard less sent at that lag. What was sent is held and falls
+  by DECAY only, as a room holds sound: that predicts the tail.
+- *Is a frame louder* than the prediction? The excess over it, summed over bands and gathered over frames, is the
+  evidence that somebody else speaks. Enough of it opens the gate, which stays open until the excess has been small for
+  HOLD.
+
+Until the lag is known, whatever could be the loudest plausible echo at any lag is taken for echo. Where much was sent
+and nothing was heard, there is no echo path (a headset): the gate is open until a correlation shows up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from functools import cache
+from typing import TYPE_CHECKING
+
+from .arrays import load_numpy
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Levels = NDArray[np.float32]
+
+RATE = 16_000
+FRAME = 512
+"Samples of a frame of the microphone, and of the window from which levels are taken."
+FRAME_SECONDS = FRAME / RATE
+HOP = 256
+"Samples from one row of the sent sound's levels to the next."
+EDGES = (6, 10, 14, 19, 25, 32, 41, 52, 66, 84, 107, 137, 174, 222)
+"First line of each band in a spectrum of 31.25 Hz a line, and the end of the last: 190 to 6,940 Hz."
+BANDS = len(EDGES) - 1
+LAGS = 50
+"Rows by which the echo may be late: 0.8 s."
+ROWS = 1024
+"Rows of the sent sound that are kept: 16 s, most of them for what is sent ahead."
+STEP = 4
+"Rows over which a rise or fall is taken: 64 ms."
+RANGE = 30.0
+"Decibels below the loudest band sent that still count as sound."
+DECAY = 2.0
+"Decibels by which a held level falls from one row to the next: a room that takes 0.48 s to fall by 60."
+TAIL = 20
+"Rows after the last sound has come back in which the room may still hold it."
+LOUDEST_ECHO = 0.0
+"Gain of a band, dB, before anything is known."
+MEMORY = 0.98
+"What a frame leaves of the correlation so far: 1.6 s."
+CLEAR_PEAK = 0.5
+"Correlation at a lag from which the lag is believed."
+ENOUGH = 25_000.0
+"Rises and falls, dB squared, that must have been heard for a correlation to mean something."
+EARLY, LATE = 3, 1
+"Rows by which the echo may come earlier or later than the lag says."
+NOISE_RISES, NOISE_FALLS = 0.06, 1.0
+"Decibels by which the noise is taken to be louder or softer after a frame: it is the softest twentieth."
+UP, DOWN = 0.6, 0.12
+ABOVE_NOISE = 10.0
+"A band sounds from here on, dB over the softest it has been."
+MARGIN = 6.0
+"Decibels over the prediction that are not evidence yet."
+MOST = 12.0
+"Decibels beyond it that count at most, in one band."
+AT_ONCE = 1.5
+"Decibels of excess, mean over bands, that count at most in one frame: one alone says nothing."
+SPEAKS = 3.0
+"Evidence that opens the gate: decibels of excess, mean over bands, gathered over frames."
+FADES = 0.8
+"What a frame leaves of it."
+SOFT = 0.5
+"Excess below which a frame is calm, once the gate is open."
+HOLD = 8
+"Calm frames that close it."
+UNANSWERED = 16
+"Silent frames, while sound was to be heard at every lag, that show that there is no echo path."
+
+
+class EchoGate:
+    """One caller's microphone and what it may pick up of the agent. Times are seconds on one clock."""
+
+    def __init__(self) -> None:
+        np = load_numpy()
+        self.lag: int | None = None
+        "Rows of HOP by which the echo is late, as the times given tell it; None: not known yet."
+        self._open = False
+        "Somebody else speaks."
+        self._evidence = 0.0
+        self._calm = 0
+        "Frames since the excess was large."
+        self._no_path = False
+        "Much was sent, and nothing came back."
+        self._unanswered = 0
+        self._base = 0
+        "Row number of what is first in the tables below."
+        self._written = -1
+        "Number of the newest row in them."
+        self._sounds_until: int | None = None
+        "Sample after the last one sent, on the clock times RATE."
+        self._rest = np.zeros(0, np.float32)
+        "Samples sent that wait for their window to fill."
+        self._raw = np.zeros((ROWS, BANDS), np.float32)
+        self._held = np.zeros((ROWS, BANDS), np.float32)
+        self._change = np.zeros((ROWS, BANDS), np.float32)
+        self._change_power = np.zeros(ROWS, np.float32)
+        self._loudest = 0.0
+        self._noise: Levels | None = None
+        self._gain = np.full(BANDS, LOUDEST_ECHO, np.float32)
+        self._learned = 0
+        "Frames from which the gains have been learned."
+        self._heard: deque[tuple[int, Levels]] = deque(maxlen=48)
+        "Row and levels of the newest frames that were not the caller's."
+        self._floored: deque[Levels] = deque(maxlen=3)
+        self._common = np.zeros(LAGS, np.float32)
+        self._sent_power = np.zeros(LAGS, np.float32)
+        self._heard_power = 0.0
+        self._clock = _FrameClock()
+
+    def sent(self, audio: bytes, at: float) -> None:
+        """A piece of the agent's sound, s16le mono at 16 kHz, that begins to sound at about `at`.
+
+        A piece that would begin before the one before it has sounded begins after it, as in a player.
+
+        Raises:
+            ValueError: half a sample.
+        """
+        if len(audio) % 2:
+            raise ValueError(f"{len(audio)} bytes are not whole samples")
+        np = load_numpy()
+        samples = np.frombuffer(audio, np.dtype("<i2")).astype(np.float32)
+        for begin in range(0, len(samples), RATE):
+            self._sent(samples[begin : begin + RATE], at + begin / RATE)
+
+    def _sent(self, samples: NDArray[np.float32], at: float) -> None:
+        np = load_numpy()
+        begin = round(at * RATE)
+        if self._sounds_until is None or begin - self._sounds_until > HOP:
+            self._rest = self._rest[:0]
+            self._sounds_until = begin
+        first = self._sounds_until - len(self._rest)
+        self._sounds_until += len(samples)
+        samples = np.concatenate((self._rest, samples))
+        count = max(0, (len(samples) - FRAME) // HOP + 1)
+        self._rest = samples[count * HOP :]
+        if count:
+            windows = np.ndarray((count, FRAME), samples.dtype, samples, 0, (samples.strides[0] * HOP, samples.strides[0]))
+            self._write(round(first / HOP), _levels(windows))
+
+    def dropped(self, at: float) -> None:
+        """What was to sound from `at` on has been thrown away by the client."""
+        if self._sounds_until is None or round(at * RATE) >= self._sounds_until:
+            return
+        self._sounds_until = round(at * RATE)
+        self._rest = self._rest[:0]
+        self._written = min(self._written, max(self._sounds_until // HOP, self._base))
+
+    def echo(self, frame: bytes, at: float) -> float:
+        """How far a frame of the microphone, FRAME samples s16le at 16 kHz, is explained by what was sent: 0 to 1.
+
+        `at`: when the frame had arrived; many frames that arrive in one piece may bear the same time. Every frame must
+        be shown, in order.
+
+        Raises:
+            ValueError: the frame has another length.
+        """
+        if len(frame) != 2 * FRAME:
+            raise ValueError(f"a frame of {len(frame)} bytes came in where {2 * FRAME} are one frame")
+        row = self._clock.row(at)
+        if self._sounds_until is None or row > self._sounds_until // HOP + (LAGS if self.lag is None else self.lag) + TAIL:
+            self._open, self._evidence = False, 0.0
+            self._heard.clear()
+            self._floored.clear()
+            return 0.0
+        np = load_numpy()
+        if row < self._base + LAGS + STEP:  # long ago, or long before what was sent
+            return 0.0
+        if self._written < row:
+            self._write(row, np.zeros((1, BANDS), np.float32))
+        levels = _levels(np.frombuffer(frame, np.dtype("<i2")).astype(np.float32)[None])[0]
+        if self._noise is None:
+            self._noise = levels.copy()
+        self._noise += np.where(levels > self._noise, NOISE_RISES, -NOISE_FALLS)
+        sounds = levels > self._noise + ABOVE_NOISE
+        if not self._open:
+            self._correlate(row, levels)
+        first = row - self._base
+        if self.lag is None:
+            held = self._held[first - LAGS + 1 : first + 1].max(axis=0)
+            self._look_for_no_path(first, int(sounds.sum()))
+        else:
+            held = self._held[first - self.lag - LATE : first - self.lag + EARLY + 1].max(axis=0)
+        predicted = held + self._gain
+        excess = np.where(sounds, levels - predicted - MARGIN, 0.0)
+        amount = float(np.clip(excess, 0.0, MOST).sum()) / BANDS
+        self._weigh(amount)
+        if self.lag is not None and not self._open:
+            self._learn(levels - held, held)
+        if self._no_path:
+            return 0.0
+        return 0.0 if self._open else 1.0
+
+    def _weigh(self, amount: float) -> None:
+        """Gather evidence that somebody else speaks."""
+        if self._open:
+            self._calm = 0 if amount > SOFT else self._calm + 1
+            if self._calm >= HOLD:
+                self._open, self._evidence = False, 0.0
+            return
+        self._evidence = FADES * self._evidence + min(amount, AT_ONCE)
+        if self._evidence > SPEAKS:
+            self._open, self._calm = True, 0
+            for _ in range(min(6, len(self._heard))):
+                self._heard.pop()
+
+    def _learn(self, over: Levels, held: Levels) -> None:
+        """Follow a high quantile of heard less sent, in the bands in which something was sent."""
+        np = load_numpy()
+        self._learned += 1
+        speed = max(1.0, 8.0 - self._learned / 8)
+        step = np.where(over > self._gain, UP * speed, -DOWN * speed)
+        self._gain += np.where(held > self._loudest - RANGE, step, 0.0).astype(np.float32)
+
+    def _look_for_no_path(self, first: int, sounding: int) -> None:
+        """Count silent frames in which something was to be heard, however late."""
+        if sounding >= 2:
+            self._unanswered = 0
+        elif float((self._raw[first - LAGS + 1 : first - 1].max(axis=1) > self._loudest - RANGE / 2).mean()) > 0.5:
+            self._unanswered += 1
+        if self._unanswered >= UNANSWERED:
+            self._no_path = True
+
+    def _correlate(self, row: int, levels: Levels) -> None:
+        """Compare this frame's rises and falls with what was sent, at every lag; set the lag where it is clear."""
+        np = load_numpy()
+        self._heard.append((row, levels))
+        self._floored.append(np.maximum(levels, self._noise + ABOVE_NOISE / 2))
+        if len(self._floored) < 3:
+            return
+        change = self._floored[2] - self._floored[0]
+        power = float(change.dot(change))
+        first = row - self._base
+        rows = slice(first - LAGS + 1, first + 1)
+        self._common *= MEMORY
+        self._sent_power *= MEMORY
+        self._sent_power += self._change_power[rows]
+        self._heard_power = self._heard_power * MEMORY + power
+        if power:
+            self._common += self._change[rows] @ change
+        if self._heard_power < ENOUGH:
+            return
+        peaks = self._common / np.sqrt(self._sent_power * self._heard_power + ENOUGH)
+        best = int(peaks.argmax())
+        lag = LAGS - 1 - best
+        if lag == self.lag or float(peaks[best]) < CLEAR_PEAK:
+            return
+        if self.lag is None:
+            self.lag, self._no_path = max(lag, EARLY), False
+            self._measure()
+        elif abs(lag - self.lag) == 1 or float(peaks[best]) > float(peaks[LAGS - 1 - self.lag]) + 0.1:
+            self.lag = max(lag, EARLY)
+
+    def _measure(self) -> None:
+        """The gain of each band, from what was heard so far."""
+        assert self.lag is not None
+        np = load_numpy()
+        over: list[Levels] = []
+        for row, levels in self._heard:
+            first = row - self._base - self.lag
+            if first < LATE:
+                continue
+            held = self._held[first - LATE : first + EARLY + 1].max(axis=0)
+            over.append(np.where(held > self._loudest - RANGE, levels - held, np.nan))
+        table = np.array(over)
+        for band in range(BANDS):
+            known = table[:, band][~np.isnan(table[:, band])]
+            if len(known) >= 5:
+                self._gain[band] = np.quantile(known, 0.85)
+            else:
+                self._gain[band] = 0.0
+
+    def _write(self, row: int, levels: Levels) -> None:
+        """Rows of levels from `row` on; silence up to there; nothing is known behind them any more."""
+        np = load_numpy()
+        if self._written < 0:
+            self._base, self._written = row - LAGS - 2 * STEP, row - 1
+        begin = max(min(row, self._written + 1), self._base + STEP)
+        stop = row + len(levels)
+        if stop - self._base > ROWS:
+            self._move(max(self._clock.newest - 2 * LAGS, stop - ROWS, self._base))
+            begin = max(begin, self._base + STEP)
+        if row < begin:  # long ago
+            levels, row = levels[begin - row :], begin
+            if not len(levels):
+                return
+        first, at, last = begin - self._base, row - self._base, stop - self._base
+        self._raw[first:at] = 0.0
+        self._raw[at:last] = levels
+        raw = self._raw[first:last]
+        self._loudest = max(self._loudest - 0.02 * len(levels), float(levels.max()))
+        falls = DECAY * np.arange(len(raw) + 1, dtype=np.float32)[:, None]
+        held = np.concatenate((self._held[first - 1 : first], raw)) + falls
+        self._held[first:last] = (np.maximum.accumulate(held, axis=0) - falls)[1:]
+        floor = self._loudest - RANGE
+        change = np.maximum(raw, floor) - np.maximum(self._raw[first - STEP : last - STEP], floor)
+        self._change[first:last] = change
+        self._change_power[first:last] = np.einsum("ij,ij->i", change, change)
+        self._written = stop - 1
+
+    def _move(self, base: int) -> None:
+        """Forget what is before row `base`."""
+        by = min(base - self._base, ROWS)
+        for table in (self._raw, self._held, self._change, self._change_power):
+            table[: ROWS - by] = table[by:].copy()
+            table[ROWS - by :] = 0.0
+        self._base = base
+
+
+class _FrameClock:
+    """When each frame's sound began, from when frames arrived: the earliest arrival of the last seconds tells."""
+
+    def __init__(self) -> None:
+        self.newest = 0
+        "Row in which the newest frame began."
+        self._count = 0
+        self._earliest = self._earliest_before = math.inf
+        "Clock less audio time, in this second or so and in the one before."
+
+    def row(self, at: float) -> int:
+        """The next frame's row."""
+        offset = at - self._count * FRAME_SECONDS
+        if offset - min(self._earliest, self._earliest_before) > GAP:
+            self._earliest = self._earliest_before = offset
+        self._earliest = min(self._earliest, offset)
+        began = min(self._earliest, self._earliest_before) + (self._count - 1) * FRAME_SECONDS
+        self._count += 1
+        if self._count % WINDOW == 0:
+            self._earliest_before, self._earliest = self._earliest, offset
+        exact, expected = began * RATE / HOP, self.newest + FRAME // HOP
+        self.newest = expected if abs(exact - expected) <= 0.8 else round(exact)
+        return self.newest
+
+
+GAP = 0.6
+"Seconds by which a frame may come late before it is taken that the client had stopped sending."
+WINDOW = 48
+"Frames over which the earliest arrival is looked for, at least."
+
+
+@cache
+def _window() -> NDArray[np.float32]:
+    """The window of a frame, scaled so that the powers of all lines add up to the mean square."""
+    np = load_numpy()
+    window = np.hanning(FRAME + 1)[:FRAME]
+    return (window * math.sqrt(2 / (FRAME * float(window.dot(window))))).astype(np.float32)
+
+
+def _levels(windows: NDArray[np.float32]) -> Levels:
+    """Bands' levels of each row of FRAME samples: dB over one sample unit squared, at least 0."""
+    np = load_numpy()
+    spectrum = np.fft.rfft(windows * _window(), axis=1)[:, : EDGES[-1]]
+    power = spectrum.real**2 + spectrum.imag**2
+    return 10 * np.log10(np.add.reduceat(power, EDGES[:-1], axis=1) + 1)
