@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from antiphon.turns.backchannels import backchannels, is_backchannel
+from antiphon.turns.backchannels import backchannels, is_backchannel, may_become_backchannel
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,31 @@ def test_refusals_and_calls_stand_in_no_list(language: str) -> None:
     """Where the word means what it means in English."""
     taken = {"stop", "wait", "what", "hello", "nein", "non", "nee", "nie", "não", "いいえ", "不", "아니요", "नहीं", "لا"}
     assert backchannels(language).isdisjoint(taken | (set() if language == "pl" else {"no"}))
+
+
+@pytest.mark.parametrize("text", ["", "I", "that's", "oh", "oh I", "Got", "yeah", "yeah I", "okay makes", "of"])
+def test_the_beginning_of_a_backchannel_is_not_yet_anything_else(text: str) -> None:
+    """A partial transcript shows the first word of "I see" before the second."""
+    assert may_become_backchannel(text)
+
+
+@pytest.mark.parametrize("text", ["stop", "I want", "this", "see", "yeah but", "no I", "ok what"])
+def test_what_can_no_longer_become_one_is_known_at_once(text: str) -> None:
+    """There is no need to wait for more."""
+    assert not may_become_backchannel(text)
+
+
+def test_the_agents_own_terms_may_be_begun_too() -> None:
+    """As whole utterances, word by word."""
+    terms = frozenset({"roger that"})
+    assert may_become_backchannel("Roger", "en", terms)
+    assert not may_become_backchannel("rog", "en", terms)
+    assert not may_become_backchannel("roger this", "en", terms)
+    assert not may_become_backchannel("yeah", "en", terms, defaults=False)
+    assert may_become_backchannel("", "en", terms, defaults=False)
+
+
+@given(st.lists(st.sampled_from(sorted(backchannels("en"))), min_size=1, max_size=3), st.integers(1, 6))
+def test_every_beginning_of_backchannels_may_become_some(phrases: list[str], length: int) -> None:
+    """Wherever the partial transcript breaks off."""
+    assert may_become_backchannel(" ".join(" ".join(phrases).split()[:length]))
