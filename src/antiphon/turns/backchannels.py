@@ -92,6 +92,19 @@ def is_backchannel(text: str, language: str = "en", terms: frozenset[str] = froz
     return defaults and _consists_of(spoken, _phrases(language))
 
 
+def may_become_backchannel(
+    text: str, language: str = "en", terms: frozenset[str] = frozenset(), defaults: bool = True
+) -> bool:
+    """Whether a partial transcript is a backchannel or the beginning of one: "I" of "I see", "of" of "of course".
+
+    Nothing is the beginning of anything. Arguments as for `is_backchannel`.
+    """
+    spoken = _plain(text)
+    if any(f"{_plain(term)} ".startswith(f"{spoken} ") for term in terms):
+        return True
+    return not spoken or (defaults and _begins(spoken, _phrases(language), _beginnings(language)))
+
+
 def backchannels(language: str = "en") -> frozenset[str]:
     """A language's backchannels, in lower case and without punctuation: what speech-to-text may be told to expect."""
     return _phrases(language)
@@ -108,13 +121,32 @@ def _phrases(language: str) -> frozenset[str]:
     return frozenset(_plain(phrase) for phrase in f"{_NOISES}, {listed}".split(",") if phrase.strip())
 
 
+@cache
+def _beginnings(language: str) -> frozenset[str]:
+    """Every phrase without its last words."""
+    parted = [phrase.split(" ") for phrase in _phrases(language)]
+    return frozenset(" ".join(words[:length]) for words in parted for length in range(1, len(words)))
+
+
 def _consists_of(spoken: str, phrases: frozenset[str]) -> bool:
     """Whether it falls apart into phrases and nothing else."""
     words = spoken.split(" ")
+    return len(words) <= _LONGEST and len(words) in _ends(words, phrases)
+
+
+def _begins(spoken: str, phrases: frozenset[str], beginnings: frozenset[str]) -> bool:
+    """Whether it falls apart into phrases and, at its end, the beginning of one."""
+    words = spoken.split(" ")
     if len(words) > _LONGEST:
         return False
+    ends = _ends(words, phrases)
+    return len(words) in ends or any(" ".join(words[end:]) in beginnings for end in ends if end < len(words))
+
+
+def _ends(words: list[str], phrases: frozenset[str]) -> set[int]:
+    """After which words whole phrases have been said and nothing else, the very beginning included."""
     reached = {0}
     for end in range(1, len(words) + 1):
         if any(begin in reached and " ".join(words[begin:end]) in phrases for begin in range(end)):
             reached.add(end)
-    return len(words) in reached
+    return reached

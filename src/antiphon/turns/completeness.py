@@ -138,7 +138,9 @@ def _dictation(
     run, before = tokens[begin:], tokens[:begin]
     match expects:
         case Expectation.NUMBER:
-            return _number(line, run, before, words) if run else None
+            if not run:
+                return Completeness.DICTATING if _day_without_year(tokens, words) else None
+            return _number(line, run, before, words)
         case Expectation.SPELLING:
             return _spelling(line, run, before, ending, words)
         case Expectation.ADDRESS:
@@ -220,6 +222,11 @@ def _number(line: str, run: Sequence[str], before: Sequence[str], words: Vocabul
     year = digits >= 4 and not words.months.isdisjoint(before)
     whole = year or digits in words.whole_number or digits >= _CARD
     return Completeness.FINISHED if whole else Completeness.DICTATING
+
+
+def _day_without_year(tokens: Sequence[str], words: Vocabulary) -> bool:
+    """A date of birth has been begun: `march third`, `der dritte märz`."""
+    return not words.months.isdisjoint(tokens[-_WORDS_BEFORE:])
 
 
 def _spelling(

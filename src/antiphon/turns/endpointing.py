@@ -30,7 +30,7 @@ class SpeechPolicy:
     "Silence that long within speech is told: it may become a pause."
     stop_after: float = 0.192
     "Silence must last that long to be a pause: shorter is a stop consonant."
-    report_speech: float = 1.0
+    report_speech: float = 1.4
     "Speech is reported up to this length: by then it has interrupted whom it may."
     report_silence: float = 4.0
     "Pauses are reported up to this length."

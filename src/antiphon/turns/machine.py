@@ -212,6 +212,7 @@ class TurnMachine:
     _resumable: bool = False
     "Something of it is left to say."
     _cut_number: int = 0
+    "That reply's number."
     # The agent's turn.
     _kind: type[object] = ob.Greet
     "The command that began the newest reply."
@@ -220,6 +221,7 @@ class TurnMachine:
     _locked: bool = False
     "A tool runs that must not be interrupted."
     _fills: int = 0
+    "Fillers of this reply so far, of either cause; next, those of each that count against its limit."
     _soft_fills: int = 0
     _quiet_fills: int = 0
     _skipping: bool = False
@@ -235,6 +237,16 @@ class TurnMachine:
         """When to hand in a Tick, if nothing else happens before; None: never."""
         deadline = min(self._alarm, self._filler_at, self._end_at)
         return None if deadline == NEVER else deadline
+
+    @property
+    def newest_utterance(self) -> int:
+        """Number of the utterance that was ended last; 0: none."""
+        return self._utterance
+
+    @property
+    def newest_pause(self) -> int:
+        """Number of the user's pause that Judge was, or would have been, asked about last; 0: none."""
+        return self._pause
 
     def handle(self, seen: ob.Observation, now: float) -> list[ob.Command]:
         """One observation at `now` -> what to do, in order."""
@@ -713,11 +725,7 @@ class TurnMachine:
         commands = self._yield_floor() + self._abandon()
         self._end_at = now + self.policy.farewell_limit
         self._void, self._words, self._typed = self._utterance, (), ()
-        pausing = self._pausing
-        commands += self._think(ob.Farewell(self.reply + 1), now)
-        if pausing:
-            self._await_silence()
-        return commands
+        return commands + self._think(ob.Farewell(self.reply + 1), now)
 
     # ---------------------------------------------------------------------------------------- beginning and end
 
@@ -727,11 +735,12 @@ class TurnMachine:
         return self._think(ob.Greet(self.reply + 1), now) if seen.greets else self._wait(now)
 
     def _transferred(self, seen: ob.Transferred, now: float) -> list[ob.Command]:
+        if self._agents_turn and self._kind is ob.Farewell:
+            return []
         self._end_at = self._end_of_conversation(now)
         users_turn = self.state in (State.USER_SPEAKING, State.USER_PAUSED, State.TRANSCRIBING)
         if users_turn and not seen.greets:
             return self._abandon()  # the user has the floor, and what they say the new agent will answer
-        pausing = self._pausing
         commands = self._yield_floor() + self._abandon()
         begin = ob.Greet if seen.greets else ob.Reengage
         commands += self._think(begin(self.reply + 1), now)
@@ -739,10 +748,7 @@ class TurnMachine:
             commands += self._hold(now)
             self._alarm = now + self.policy.transcript_timeout
             return commands
-        commands += self._hear_out(now)
-        if pausing and not self.held and self._pausing:
-            self._await_silence()
-        return commands
+        return commands + self._hear_out(now)
 
     def _end_of_conversation(self, now: float) -> float:
         duration = self.policy.max_duration
@@ -791,7 +797,7 @@ class TurnMachine:
     def _think(self, command: _Reply, now: float) -> list[ob.Command]:
         """Begin the reply that `command` asks for."""
         kind = type(command)
-        self._go(State.THINKING)
+        self._go(State.THINKING, now + AUDIO_OVERDUE if self._pausing else NEVER)
         self._cut_off, self._locked, self._skipping = None, False, False
         self._fills = self._soft_fills = self._quiet_fills = 0
         self._expects, self._verdict = ob.Expectation.ANYTHING, None
