@@ -56,7 +56,7 @@ def noise(seconds: float, level: float = 20.0) -> Sound:
 def hear(
     gate: EchoGate,
     microphone: Sound,
-    agent: Sound = np.zeros(0),
+    agent: Sound | None = None,
     *,
     begins: float = 0.0,
     clock: float = 0.0,
@@ -70,7 +70,7 @@ def hear(
     pieces. `clock` is added to all times. `drop`: (when it is told, from when on).
     """
     draw, answers = random.Random(3), []
-    pending = list(pieces(pcm(agent), begins))
+    pending = [] if agent is None else list(pieces(pcm(agent), begins))
     frames = [pcm(microphone[at : at + FRAME]) for at in range(0, len(microphone) - FRAME + 1, FRAME)]
     count = round(piece * RATE)
     newest = 0.0

@@ -34,7 +34,7 @@ class AudioFormat:
 
     def seconds(self, audio_bytes: int) -> float:
         """How long that many bytes sound."""
-        return audio_bytes / self.bytes_per_second
+        return audio_bytes / (2 * self.rate if self.encoding == "pcm" else self.rate)  # asked for every piece of sound
 
     def bytes_of(self, seconds: float) -> int:
         """Bytes of that much sound, rounded to the nearest whole sample."""

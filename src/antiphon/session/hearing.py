@@ -105,7 +105,7 @@ class Hearing:
         for frame in self._framer.push(self._decoder.decode(audio)):
             score = self._vad.score(frame)
             if self._gate is not None:
-                score *= 1.0 - self._gate.echo(frame, now)
+                score *= 1.0 - self._gate.echo(frame, now, score)
             if self._shows_scores:
                 self._outbox.put(VadScore(score=round(score, 4)))
             seen = self._endpointing.score(score)
