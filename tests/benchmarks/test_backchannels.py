@@ -13,6 +13,7 @@ Load = Callable[[str], ModuleType]
 
 
 @pytest.mark.component("espeak", "flite", "onnxruntime", "pocketsphinx")
+@pytest.mark.timeout(300)
 def test_backchannels_are_ignored_and_interruptions_caught(benchmark: Load) -> None:
     """Three voices in noise, where the chain is sure rather than quick: of 12 backchannels at most one interrupts, and
     of 18 interruptions none is missed (the full run: 95 % and 99 %). Output is held long before either is known."""

@@ -43,8 +43,8 @@ def test_the_same_speech_is_heard_the_same_an_hour_later() -> None:
         feed(endpointing, [0.0] * quiet, 1.0)
         assert feed(endpointing, [0.9], 2.0) == []
         assert feed(endpointing, [0.9], 2.0) == [SpeechStarted(), Speaking(2 * FRAME)]
-        feed(endpointing, [0.0] * 5, 3.0)
-        assert feed(endpointing, [0.0], 3.0) == [SpeechStopped(2 * FRAME), Silence(6 * FRAME)]
+        feed(endpointing, [0.0] * 4, 3.0)
+        assert feed(endpointing, [0.0], 3.0) == [SpeechStopped(2 * FRAME), Silence(5 * FRAME)]
 
 
 def test_a_pause_that_has_been_judged_is_reported_no_further() -> None:
@@ -61,7 +61,7 @@ def test_a_stop_consonant_is_not_a_pause() -> None:
     """Silence shorter than `stop_after` goes unnoticed."""
     endpointing = Endpointing(FRAME)
     feed(endpointing, [0.9] * 10, 1.0)
-    assert feed(endpointing, [0.0] * 5 + [0.9], 1.2) == [Speaking(16 * FRAME)]
+    assert feed(endpointing, [0.0] * 4 + [0.9], 1.2) == [Speaking(15 * FRAME)]
     assert endpointing.speaking
 
 

@@ -132,11 +132,32 @@ class SpeechToText(Protocol):
         ...
 
 
+@runtime_checkable
+class Guessing(Protocol):
+    """What speech-to-text may say besides, if its partial transcripts begin as guesses."""
+
+    @property
+    def sure_after(self) -> float:
+        """Seconds of speech before which a partial transcript says little about what is being said."""
+        ...
+
+
 class TurnDetector(Protocol):
-    """Says from sound alone whether a turn is complete. Asked once per pause."""
+    """Says from sound alone whether a turn is complete. Asked once per pause; shared by an agent's callers."""
+
+    async def prepare(self) -> None:
+        """Load what is slow to load; called once before the first question. Raises ConfigError or EngineError."""
+        ...
 
     async def complete(self, audio: bytes) -> float:
-        """Probability that the turn is over. `audio`: s16le 16 kHz, up to the last 8 s."""
+        """Probability that the turn is over. `audio`: s16le 16 kHz, up to the last 8 s, its pause included.
+
+        Cancelled when the user goes on: then nothing waits for the answer. Raises EngineError.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Free everything."""
         ...
 
 

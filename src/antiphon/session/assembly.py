@@ -12,7 +12,7 @@ from antiphon.audio.formats import parse_format
 from antiphon.dialogue import items as it
 from antiphon.dialogue.outcome import SwitchLanguage, Transfer
 from antiphon.dialogue.settings import Lines, Settings, ToolRules
-from antiphon.engines.base import SILENT_USER, Message, Request
+from antiphon.engines.base import SILENT_USER, Guessing, Message, Request
 from antiphon.errors import SessionError
 from antiphon.protocol.events import ServerEvent
 from antiphon.record.journal import Journal
@@ -36,17 +36,27 @@ FILLER_PROMPT = (
 )
 FILLER_CONTEXT = 6
 "Entries of the conversation that are shown to whoever makes up a filler."
-ENDPOINT_DELAY = {"eager": 0.35, "normal": 0.5, "patient": 0.9}
-"`turn.turn_eagerness`: seconds of silence after which the user's turn is over."
+ENDPOINT_DELAYS = {"eager": (0.35, 0.25, 0.9, 1.25), "normal": (0.5, 0.4, 1.2, 1.5), "patient": (0.9, 0.65, 1.6, 2.0)}
+"""`turn.turn_eagerness`: seconds of silence after which the user's turn is over, where nothing is known of what was
+said; where it sounds finished; unfinished; dictated (benchmarks/dictation.py)."""
+WORD_DELAY = TurnPolicy().word_delay
+BARGE_IN_DELAY = 0.4
+"Seconds of speech over the agent that interrupt it, unless only backchannels were understood so far."
 
 
-def turn_policy(agent: AgentConfig, *, text_only: bool, judges: bool = False) -> TurnPolicy:
+def turn_policy(agent: AgentConfig, *, text_only: bool, judges: bool = False, sure_after: float = 0.0) -> TurnPolicy:
     """The agent's `turn` block, as the turn machine takes it. -1 is the API's "off". `judges`: there is a detector."""
     config = agent.conversation_config
     turn, soft = config.turn, config.turn.soft_timeout_config
+    pause, finished, unfinished, dictation = ENDPOINT_DELAYS[turn.turn_eagerness]
     return TurnPolicy(
         language=config.agent.language,
-        endpoint_delay=ENDPOINT_DELAY[turn.turn_eagerness],
+        endpoint_delay=pause,
+        finished_delay=finished,
+        unfinished_delay=unfinished,
+        dictation_delay=dictation,
+        word_delay=max(WORD_DELAY, sure_after),
+        barge_in_delay=BARGE_IN_DELAY if sure_after < BARGE_IN_DELAY else sure_after + 0.05,
         spelling_patience=turn.spelling_patience == "auto",
         fixed_silence=turn.mode == "silence",
         judges=judges,
@@ -78,7 +88,12 @@ def settings(agent: AgentConfig, engines: Engines, tools: Mapping[str, ToolConfi
     text_only = config.conversation.text_only
     events = client_events(agent)
     return Settings(
-        policy=turn_policy(agent, text_only=text_only, judges=getattr(engines, "turn", None) is not None),
+        policy=turn_policy(
+            agent,
+            text_only=text_only,
+            judges=getattr(engines, "turn", None) is not None,
+            sure_after=engines.stt.sure_after if isinstance(engines.stt, Guessing) else 0.0,
+        ),
         lines=_lines(agent),
         output_format=None if text_only else parse_format(config.tts.agent_output_audio_format),
         sample_rate=16_000 if engines.tts is None else engines.tts.sample_rate,
@@ -120,6 +135,7 @@ def _lines(agent: AgentConfig) -> Lines:
         shuffles=soft.randomize_fillers,
         composes=soft.use_llm_generated_message,
         farewell=config.agent.max_conversation_duration_message,
+        goodbye=own.goodbye or "",
     )
 
 

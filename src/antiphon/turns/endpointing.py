@@ -28,7 +28,7 @@ class SpeechPolicy:
     "Speech must last that long to be speech: shorter is a click."
     hush_after: float = 0.064
     "Silence that long within speech is told: it may become a pause."
-    stop_after: float = 0.192
+    stop_after: float = 0.16
     "Silence must last that long to be a pause: shorter is a stop consonant."
     report_speech: float = 1.4
     "Speech is reported up to this length: by then it has interrupted whom it may."

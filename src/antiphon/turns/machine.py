@@ -47,12 +47,13 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from . import observations as ob
-from .backchannels import is_backchannel
+from .backchannels import is_backchannel, may_become_backchannel
 from .completeness import Completeness, completeness
 
 NEVER = math.inf
 AUDIO_OVERDUE = 3.0
 "Seconds after which a pause is judged by the clock although nobody said that the audio had stopped coming."
+_MAX_DURATION = ob.HangUp(1000, "maximum duration reached", "max_duration_exceeded")
 _WORD = re.compile(r"\w+")
 
 
@@ -105,6 +106,8 @@ class TurnPolicy:
     # Speech over the agent.
     cough: float = 0.2
     "Speech over the agent that was shorter, and of which no word was understood, means nothing."
+    word_delay: float = 0.2
+    "Speech over the agent after which a word that is no backchannel takes the floor: earlier ones are guesses."
     barge_in_delay: float = 0.4
     "Speech over the agent, in audio time, after which the agent yields whatever it may be."
     backchannel_limit: float = 1.2
@@ -170,6 +173,8 @@ class TurnMachine:
     "The newest reply is held: Hold has been asked for, and neither Release nor Interrupt yet."
     _alarm: float = NEVER
     _filler_at: float = NEVER
+    _ending: ob.HangUp = _MAX_DURATION
+    "How the conversation ends behind a farewell."
     _end_at: float = NEVER
     _opened_at: float = 0.0
     # The user's turn.
@@ -289,6 +294,8 @@ class TurnMachine:
                 return self._open(seen, now)
             case ob.Transferred():
                 return self._transferred(seen, now)
+            case ob.Closed(goodbye=True):
+                return self._say_goodbye(seen, now)
             case ob.Closed():
                 return self._hang_up(seen.close_code, seen.reason, seen.error_type)
 
@@ -335,14 +342,14 @@ class TurnMachine:
     def _guessed(self, text: str, now: float) -> list[ob.Command]:
         if text == self._partial or not (self.user_speaking or self._pausing):
             return []  # nothing new, or late: about an utterance that is over
-        self._partial, self._meant = text, bool(text) and not self._is_backchannel(text)
+        self._partial, self._meant = text, bool(text) and not self._may_become_backchannel(text)
         if self.state is State.USER_PAUSED:
             return self._weigh_pause(now)
         if not self.held:
             return []
         if self.user_speaking:
             return self._weigh_speech(now - self._onset, now)
-        return self._barge_in(now) if self._pausing and self._meant and self._speech >= self.policy.cough else []
+        return self._barge_in(now) if self._pausing and self._meant and self._speech >= self.policy.word_delay else []
 
     def _heard(self, seen: ob.Heard, now: float) -> list[ob.Command]:
         if seen.utterance <= self._void:
@@ -472,7 +479,7 @@ class TurnMachine:
     def _time_to_yield(self, seconds: float) -> float:
         policy, heard = self.policy, self._speech + seconds
         if self._meant:
-            return policy.cough - heard
+            return policy.word_delay - heard
         # Several short sounds together are no shorter than one.
         limit = policy.backchannel_limit if self._partial else policy.barge_in_delay
         return min(limit - seconds, policy.backchannel_limit - heard)
@@ -722,10 +729,19 @@ class TurnMachine:
     def _time_is_up(self, now: float) -> list[ob.Command]:
         if not self.policy.farewell or (self._agents_turn and self._kind is ob.Farewell):
             return self._reach_the_end()
+        return self._part(now)
+
+    def _part(self, now: float) -> list[ob.Command]:
+        """Last words, then the end."""
         commands = self._yield_floor() + self._abandon()
         self._end_at = now + self.policy.farewell_limit
         self._void, self._words, self._typed = self._utterance, (), ()
         return commands + self._think(ob.Farewell(self.reply + 1), now)
+
+    def _say_goodbye(self, seen: ob.Closed, now: float) -> list[ob.Command]:
+        parting = self._agents_turn and self._kind is ob.Farewell
+        self._ending = ob.HangUp(seen.close_code, seen.reason, seen.error_type)
+        return [] if parting else self._part(now)
 
     # ---------------------------------------------------------------------------------------- beginning and end
 
@@ -755,7 +771,8 @@ class TurnMachine:
         return NEVER if duration is None else max(now, self._opened_at + duration)
 
     def _reach_the_end(self) -> list[ob.Command]:
-        return self._hang_up(1000, "maximum duration reached", "max_duration_exceeded")
+        ending = self._ending
+        return self._hang_up(ending.close_code, ending.reason, ending.error_type)
 
     def _hang_up(self, close_code: int, reason: str, error_type: str | None = None) -> list[ob.Command]:
         commands = self._yield_floor() + self._abandon()
@@ -784,6 +801,14 @@ class TurnMachine:
         languages = policy.backchannel_languages or (policy.language,)
         return any(
             is_backchannel(text, language, policy.ignore_terms, policy.default_backchannels) for language in languages
+        )
+
+    def _may_become_backchannel(self, text: str) -> bool:
+        policy = self.policy
+        languages = policy.backchannel_languages or (policy.language,)
+        return any(
+            may_become_backchannel(text, language, policy.ignore_terms, policy.default_backchannels)
+            for language in languages
         )
 
     def _yield_floor(self) -> list[ob.Command]:

@@ -159,6 +159,8 @@ class Closed(_Value, frozen=True):
     close_code: int = 1000
     reason: str = ""
     error_type: str | None = None
+    goodbye: bool = False
+    "The agent can still speak, and says goodbye first."
 
 
 Observation: TypeAlias = (

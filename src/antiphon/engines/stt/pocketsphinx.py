@@ -80,8 +80,14 @@ def create(options: Mapping[str, Any], context: EngineContext) -> PocketsphinxSp
     return PocketsphinxSpeechToText(parsed, context)
 
 
+SURE_AFTER = 0.75
+"Seconds of speech before which its guesses are wrong too often to act upon (benchmarks/backchannels.py)."
+
+
 class PocketsphinxSpeechToText:
     """One agent's recogniser."""
+
+    sure_after = SURE_AFTER
 
     def __init__(self, options: Options, context: EngineContext) -> None:
         self._options = options

@@ -24,7 +24,7 @@ STARTING_MEAN = "40,3,-1"
 "Cepstral mean of a caller of whom nothing is known (PocketSphinx's own advice)."
 SETTLED = 2.5
 "Seconds of speech after which the carried mean is good; until then utterances are decoded again with their own."
-PARTIAL_EVERY = 0.3
+PARTIAL_EVERY = 0.1
 "Seconds of audio between two looks at what was understood so far."
 LONGEST = 60.0
 "Seconds of one utterance that are decoded; what comes after is ignored."
