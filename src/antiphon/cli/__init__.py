@@ -15,7 +15,7 @@ try:
 except ImportError:
     sys.exit("antiphon: the command needs the server's packages: pip install 'antiphon[all]'")
 
-from . import demo, doctor, replay, serve, talk
+from . import demo, doctor, replay, serve, simulate, talk
 
 app = typer.Typer(
     name="antiphon",
@@ -28,6 +28,7 @@ app.command()(demo.demo)
 app.command()(talk.talk)
 app.command()(replay.replay)
 app.command()(doctor.doctor)
+app.command()(simulate.simulate)
 
 
 def _show_version(wanted: bool) -> None:

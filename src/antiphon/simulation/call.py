@@ -9,16 +9,17 @@ from __future__ import annotations
 import asyncio
 import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from antiphon.agents.config import AgentConfig
 from antiphon.audio.convert import Encoder
 from antiphon.audio.formats import AudioFormat, parse_format
 from antiphon.protocol import events as ev
 from antiphon.protocol.client import ClientProtocol
+from antiphon.protocol.codec import client_json
 from antiphon.protocol.server import ServerProtocol
 from antiphon.session.assembly import assemble
 from antiphon.session.engines import Engines
@@ -266,13 +267,6 @@ async def hold(
     loop = asyncio.get_running_loop()
     call = Call()
     audio_format = parse_format(agent.conversation_config.asr.user_input_audio_format)
-    server = ServerProtocol(
-        ev.ConversationMetadata(
-            conversation_id=conversation_id,
-            agent_output_audio_format=agent.conversation_config.tts.agent_output_audio_format,
-            user_input_audio_format=audio_format.name,
-        )
-    )
     caller = Caller(
         script,
         audio_format=audio_format,
@@ -283,28 +277,82 @@ async def hold(
         awaits_greeting=bool(agent.conversation_config.agent.first_message),
     )
 
+    await join(agent, engines, caller, call, conversation_id=conversation_id)
+    return call
+
+
+class Party(Protocol):
+    """The client's side of a call, one chunk of sound after another."""
+
+    protocol: ClientProtocol
+    chunk: float
+
+    def receive(self, text: str) -> None:
+        """A message of the server. Returns at once."""
+        ...
+
+    def listen(self) -> bool:
+        """A chunk has passed: put the caller's sound, and whatever else is due, into `protocol`. False: hang up."""
+        ...
+
+
+async def join(
+    agent: AgentConfig,
+    engines: Engines,
+    caller: Party,
+    call: Call,
+    *,
+    conversation_id: str,
+    initiation: ev.ConversationInitiation | None = None,
+    write: Callable[[bytes], None] | None = None,
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Join a caller and an agent back to back, until one of them hangs up; `call` gets the journal and the ending.
+
+    `agent`: its overrides and variables are settled (`agents.initiation`); `initiation`: what the client asked for, for
+    the record. `write` gets the lines of the journal instead of `call`. `beside` runs as long as the call does: what a
+    caller has to wait for.
+    """
+    loop = asyncio.get_running_loop()
+    initiation = initiation or ev.ConversationInitiation()
+    server = ServerProtocol(
+        ev.ConversationMetadata(
+            conversation_id=conversation_id,
+            agent_output_audio_format=agent.conversation_config.tts.agent_output_audio_format,
+            user_input_audio_format=agent.conversation_config.asr.user_input_audio_format,
+        )
+    )
+
     async def send(event: ev.ServerEvent) -> None:
         caller.receive(server.send(event))
 
+    asked = {} if initiation == ev.ConversationInitiation() else client_json(initiation)
     session = assemble(
         agent,
         engines,
         conversation_id=conversation_id,
         send=send,
-        write=call.journal.append,
+        write=write or call.journal.append,
         clock=loop.time,
-        header={"started_at": 0.0, "user_id": None, "initiation": {}, "authorization_method": "public"},
+        header={
+            "started_at": 0.0,
+            "user_id": initiation.user_id,
+            "initiation": asked,
+            "authorization_method": "public",
+        },
     )
     caller.receive(server.send(server.metadata))
-    caller.protocol.open(ev.ConversationInitiation())
+    caller.protocol.open(initiation)
     async with asyncio.TaskGroup() as tasks:
         microphone = tasks.create_task(_microphone(caller, server, session))
+        other = tasks.create_task(beside()) if beside is not None else None
         call.ending = await session.run()
         microphone.cancel()
-    return call
+        if other is not None:
+            other.cancel()
 
 
-async def _microphone(caller: Caller, server: ServerProtocol, session: Session) -> None:
+async def _microphone(caller: Party, server: ServerProtocol, session: Session) -> None:
     loop = asyncio.get_running_loop()
     at = loop.time()
     going_on = True

@@ -1,10 +1,10 @@
 """A journal, held again: the same items at the same times through the code as it is now.
 
 Theory of operation. A dialogue is a function of what it is told and when (dialogue/), and the journal keeps both, so
-nothing has to run again: no engine, no socket, no clock. Lines that tell of items are handed in; lines that tell of what
-came of them (`out`, `saw`) are compared with what comes of them now. Ticks are not journaled: a line of the second sort
-says by its time that there was one. Where code has changed and something differs, the conversation is held once more
-without looking at the recorded results, and the two are laid side by side.
+nothing has to run again: no engine, no socket, no clock. Lines that tell of items are handed in; lines that tell of
+what came of them (`out`, `saw`) are compared with what comes of them now. Ticks are not journaled: a line of the second
+sort says by its time that there was one. Where code has changed and something differs, the conversation is held once
+more without looking at the recorded results, and the two are laid side by side.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ agent:
       llm:
         engine: scripted
         rules:
-          - {when: "^long", say: "This is a very long answer, with many words in it, so that there is time to interrupt."}
+          - {when: "^long",
+             say: "This is a very long answer, with many words in it, so that there is time to interrupt."}
           - {when: "order (\\\\w+)", say: Let me see., tool: {name: order_status, parameters: {order: "{1}"}},
              then: "It is {result}.", error: I cannot look.}
           - {when: "bring (\\\\w+)", say: At once., tool: {name: room_service, parameters: {dish: "{1}"}},

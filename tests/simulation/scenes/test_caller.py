@@ -51,12 +51,21 @@ def test_an_impatient_caller_does_not(play: Play) -> None:
 
 def test_what_is_said_is_what_is_heard(play: Play) -> None:
     """Word for word, pauses within the sentence included."""
-    passed(play("caller: [{says: 'I wonder about [0.3] your [0.2] hours'}]\nexpect: [agent_hears: I wonder about your hours]"))
+    passed(
+        play(
+            """
+            caller: [{says: "I wonder about [0.3] your [0.2] hours"}]
+            expect: [agent_hears: I wonder about your hours]
+            """
+        )
+    )
 
 
 def test_speech_to_text_may_hear_something_else(play: Play) -> None:
     """`heard_as`; the transcript shows both."""
-    result = passed(play("caller: [{says: order seven, heard_as: order heaven}]\ntools: {order_status: {returns: lost}}"))
+    result = passed(
+        play("caller: [{says: order seven, heard_as: order heaven}]\ntools: {order_status: {returns: lost}}")
+    )
     assert at(result, "caller", "order seven")
     assert at(result, "agent", "hears “order heaven”")
     assert at(result, "tool", '"order": "heaven"')
@@ -103,7 +112,7 @@ def test_a_hum_is_no_turn(play: Play) -> None:
     passed(
         play(
             """
-            caller: [{says: long please}, {hums: mm-hm, into: 1.5}]
+            caller: [{says: long please}, {hums: mm-hm, into: 1.5, seconds: 0.3}]
             expect: [{never: {event: interruption}}, {caller_hears: time to interrupt}]
             """
         )
@@ -112,7 +121,9 @@ def test_a_hum_is_no_turn(play: Play) -> None:
 
 def test_a_noise_has_no_words(play: Play) -> None:
     """It is heard by voice activity alone."""
-    result = passed(play("caller: [{says: long please}, {noise: 0.15, into: 1.5}]\nexpect: [caller_hears: time to interrupt]"))
+    result = passed(
+        play("caller: [{says: long please}, {noise: 0.15, into: 1.5}]\nexpect: [caller_hears: time to interrupt]")
+    )
     assert at(result, "caller", "noise 0.15 s")
     assert b'"kind":"SpeechStarted"' in result.journal
 
@@ -128,7 +139,10 @@ def test_a_caller_types_and_sends(play: Play) -> None:
         )
     )
     sent = [message for _, message in lines(result, "in") if "type" in message]
-    assert [message["type"] for message in sent if message["type"] != "pong"][-2:] == ["contextual_update", "user_message"]
+    assert [message["type"] for message in sent if message["type"] != "pong"][-2:] == [
+        "contextual_update",
+        "user_message",
+    ]
 
 
 def test_who_is_muted_sends_no_silence(play: Play) -> None:
@@ -149,13 +163,18 @@ def test_silence_waits_for_no_answer(play: Play) -> None:
     [
         ("{returns: {at: home, days: [1, 2]}}", 'It is {"at": "home", "days": [1, 2]}.'),
         ("{fails: no line}", "I cannot look."),
-        ("{never: true}", "I cannot look."),
     ],
 )
 def test_a_tool_answers_as_the_scene_has_it(play: Play, answer: str, told: str) -> None:
-    """Any value, an error, or nothing at all."""
+    """Any value, or an error."""
     result = passed(play(f"caller: [{{says: order seven please}}]\ntools: {{order_status: {answer}}}\npatience: 30\n"))
     assert at(result, "agent", told)
+
+
+def test_a_tool_may_never_answer(play: Play) -> None:
+    """The agent's own limit holds."""
+    result = passed(play("caller: [{says: order seven please}]\ntools: {order_status: {never: true}}\n"))
+    assert at(result, "tool", "fails: the client did not answer within 5 seconds [5.0 s]")
 
 
 def test_calls_are_answered_one_after_another(play: Play) -> None:
@@ -260,7 +279,7 @@ def test_a_model_plays_the_caller(play: Play) -> None:
         play(
             persona(rules)
             + "tools: {order_status: {returns: on its way}}\n"
-            + "expect: [{in_order: [agent_hears: where is order seven, agent_says: it is on its way]}, {ends: {by: caller}}]\n"
+            + "expect: [{in_order: [agent_hears: where is order seven, agent_says: it is on its way]}]\n"
         )
     )
     assert [moment.text for moment in result.timeline if moment.who == "caller"] == [

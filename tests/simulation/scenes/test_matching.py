@@ -45,7 +45,9 @@ def test_a_path_leads_into_a_message(path: str, value: Any) -> None:
     assert at_path({"a": [{"b": 1}], "c": None}, path) is value or at_path({"a": [{"b": 1}], "c": None}, path) == value
 
 
-@pytest.mark.parametrize(("one", "other", "equal"), [(1, 1.0, True), (1, True, False), (0, False, False), ("1", 1, False)])
+@pytest.mark.parametrize(
+    ("one", "other", "equal"), [(1, 1.0, True), (1, True, False), (0, False, False), ("1", 1, False)]
+)
 def test_a_number_is_no_truth_value(one: Any, other: Any, equal: bool) -> None:
     """As JSON has it, not as Python has it."""
     assert same(one, other) is equal

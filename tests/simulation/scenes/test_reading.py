@@ -30,8 +30,14 @@ def complaints(read: Read, text: str) -> list[str]:
         (HEAD, "1: caller: is missing"),
         ("agent: a.json\ncaller: []\n", "1: name: is missing"),
         (HEAD + "caller: []\nexpects: []\n", "4: expects: is no key that is known here"),
-        (HEAD + "caller:\n  - sais: hello\n", "4: caller.0: should be a step: an object with exactly one of the keys says"),
-        (HEAD + "caller:\n  - says: hello\n    types: hello\n", "4: caller.0: should be a step: an object with exactly one"),
+        (
+            HEAD + "caller:\n  - sais: hello\n",
+            "4: caller.0: should be a step: an object with exactly one of the keys says",
+        ),
+        (
+            HEAD + "caller:\n  - says: hello\n    types: hello\n",
+            "4: caller.0: should be a step: an object with exactly one",
+        ),
         (HEAD + "caller:\n  - says: hello\n    efter: 1\n", "5: caller.0.efter: is no key that is known here"),
         (HEAD + "caller:\n  - says: 12\n", "4: caller.0.says: should be a valid string, not 12"),
         (HEAD + "caller:\n  - stays_silent: -1\n", "4: caller.0.stays_silent: should be greater than or equal to 0"),
@@ -40,14 +46,23 @@ def complaints(read: Read, text: str) -> list[str]:
         (HEAD + "caller:\n  - hears: /(/\n", "4: caller.0.hears: /(/ is no regular expression: missing )"),
         (HEAD + "caller: {persona: x}\n", "3: caller.llm: is missing"),
         (HEAD + "caller: {persona: x, llm: {model: y}}\n", "3: caller.llm: should name its `engine`"),
-        (HEAD + "caller: []\nexpect:\n  - event: interrupt\n", "5: expect.0.event: should be an event of the server, as interruption"),
+        (
+            HEAD + "caller: []\nexpect:\n  - event: interrupt\n",
+            "5: expect.0.event: should be an event of the server, as interruption",
+        ),
         (HEAD + "caller: []\nexpect:\n  - times: 3\n", "5: expect.0: should be an expectation"),
-        (HEAD + "caller: []\nexpect:\n  - never: {tool: x, times: 2}\n", "5: expect.0.never: cannot have `times` in here"),
+        (
+            HEAD + "caller: []\nexpect:\n  - never: {tool: x, times: 2}\n",
+            "5: expect.0.never: cannot have `times` in here",
+        ),
         (
             HEAD + "caller: []\nexpect:\n  - agent_says: x\n    since: previous\n",
             "5: expect.0: can have `since: previous` in `in_order` only",
         ),
-        (HEAD + "caller: []\nexpect:\n  - in_order:\n    - {tool: x, times: 2}\n", "6: expect.0.in_order.0: cannot have"),
+        (
+            HEAD + "caller: []\nexpect:\n  - in_order:\n    - {tool: x, times: 2}\n",
+            "6: expect.0.in_order.0: cannot have",
+        ),
         (HEAD + "caller: []\nexpect:\n  - lasts: {}\n", "5: expect.0.lasts: should have at_least, at_most or both"),
         (HEAD + "caller: []\nexpect:\n  - ends: {}\n", "5: expect.0.ends: should have one of by, code, reason"),
         (HEAD + "caller: []\ntools: {t: {after: 1}}\n", "4: tools.t: should have exactly one of returns, fails, never"),

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from antiphon.protocol import events as ev
 from antiphon.dialogue.waterfall import STAGES
+from antiphon.protocol import events as ev
 
 from .measure import Turn, words
 
