@@ -200,21 +200,25 @@ def test_an_agent_that_can_no_longer_speak_says_so_and_hangs_up(call: Hold, piec
     assert held.events(ev.ErrorEvent)
 
 
-@pytest.mark.parametrize(
-    "engines",
-    [
-        {"llm": Thoughts(["Well, "], ZeroDivisionError("a bug"))},
-        {"tts": Throat(1, ZeroDivisionError("a bug"))},
-    ],
-    ids=["llm", "tts"],
-)
-def test_a_bug_ends_this_conversation_with_1011_and_comes_out(engines: dict[str, Any]) -> None:
+def test_a_bug_in_an_engine_is_a_failure_of_that_engine(call: Hold) -> None:
+    """What had come until then is said, and the conversation goes on."""
+    held = call(
+        [Speak(), Say(ev.UserMessage(text="again"))],
+        **broken(llm=Thoughts(["Well, "], ZeroDivisionError("a bug"))),
+    )
+    assert held.texts[-2:] == ["agent: Well,", "agent: Fine."]
+
+
+def test_a_bug_of_ours_ends_this_conversation_with_1011_and_comes_out() -> None:
     """The door logs it, once; the journal is complete; nothing is left behind."""
 
     async def scene() -> list[dict[str, Any]]:
         lines: list[bytes] = []
-        session = await assembled(lines, **broken(**engines))
-        session.receive(ev.UserMessage(text="hello"))
+
+        async def send(event: ev.ServerEvent) -> None:
+            raise ZeroDivisionError("a bug")
+
+        session = await assembled(lines, send)
         with pytest.raises(ExceptionGroup) as caught:
             await session.run()
         assert caught.group_contains(ZeroDivisionError)
@@ -222,6 +226,16 @@ def test_a_bug_ends_this_conversation_with_1011_and_comes_out(engines: dict[str,
         return [json.loads(line) for line in lines]
 
     assert run(scene())[-1]["end"]["close_code"] == 1011
+
+
+def test_an_agent_that_loses_its_hearing_says_goodbye(call: Hold) -> None:
+    """`antiphon.lines.goodbye`, where there is one; then the close that would have come at once."""
+    arguments = broken(stt=Ears(breaks="finish"))
+    arguments["antiphon"]["lines"] = {"goodbye": "I cannot hear you any more. Goodbye."}
+    held = call([Speak(), Wait(6.0)], **arguments)
+    assert held.texts[-1] == "agent: I cannot hear you any more. Goodbye."
+    assert held.ending == Ending(1002, "the agent lost its hearing", "asr_transcription_error")
+    assert sum(len(piece.audio) for piece in held.events(ev.AgentAudio)) / 32_000 > 0.06 * 36
 
 
 # ------------------------------------------------------------------------------------- the client, the transport

@@ -198,4 +198,3 @@ def test_typing_does_not_lose_what_was_being_said(call: Hold) -> None:
     said = json.dumps([json.loads(line) for line in held.journal])
     assert "typed words" in said
     assert "spoken words" in said
-

@@ -48,6 +48,8 @@ class Dialogue:
 
     def __init__(self, settings: Settings, *, hands: Hands, transcript: Transcript) -> None:
         self.ending: Ending | None = None
+        self.deadline: float | None = None
+        "When to hand in a Tick, if nothing else happens before."
         self.healed = 0
         "Times that the watchdog found the machine waiting for a reply that was not there."
         self._settings = settings
@@ -64,6 +66,8 @@ class Dialogue:
         self._cut: dict[int, str] = {}
         "Number of the newest reply that was interrupted -> what of it was not heard."
         self._waterfall = Waterfall()
+        self._breaking = False
+        "The last words are those for what is broken."
         self._watch_at: float | None = None
 
     @property
@@ -75,20 +79,6 @@ class Dialogue:
     def ids(self) -> EventIds:
         """For events that come from elsewhere: scores, partial transcripts."""
         return self._ids
-
-    @property
-    def deadline(self) -> float | None:
-        """When to hand in a Tick, if nothing else happens before."""
-        times = [
-            time
-            for time in (
-                self._machine.deadline,
-                None if self._reply is None else self._reply.deadline,
-                self._watch_at,
-            )
-            if time is not None
-        ]
-        return min(times, default=None)
 
     def begin(self, now: float) -> None:
         """The conversation begins."""
@@ -111,6 +101,9 @@ class Dialogue:
                     self._reply.fill(text, now)
             case it.UtteranceEnded(speech_ended=speech_ended):
                 self._waterfall.speech_ended = speech_ended
+            case ob.Closed(goodbye=True):
+                self._breaking = bool(self._settings.lines.goodbye) and self._settings.output_format is not None
+                self._take(item if self._breaking else msgspec.structs.replace(item, goodbye=False), now)
             case ob.Partial(text=text):
                 self._take(item, now)
                 if self._settings.shows_partials and text:
@@ -139,6 +132,12 @@ class Dialogue:
             self._watch_at = None
         elif self._watch_at is None:
             self._watch_at = now + WATCH
+        times = (
+            self._machine.deadline,
+            None if self._reply is None else self._reply.deadline,
+            self._watch_at,
+        )
+        self.deadline = min((time for time in times if time is not None), default=None)
 
     # -------------------------------------------------------------------------------------------------- what happens
 
@@ -238,7 +237,7 @@ class Dialogue:
             case ob.Apologise(reply=number):
                 self._start(number, now, lines.apology)
             case ob.Farewell(reply=number):
-                self._start(number, now, lines.farewell)
+                self._start(number, now, lines.goodbye if self._breaking else lines.farewell)
             case ob.Prepare(reply=number, text=text):
                 self._prepared = self._make(number, now, prepared_for=text)
                 self._prepared.think()

@@ -40,6 +40,8 @@ class Lines:
     "The language model makes them up; those above stand in for it."
     farewell: str = ""
     "At the maximum duration."
+    goodbye: str = ""
+    "When the conversation has to end because something is broken for good."
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,15 @@ class Transcript:
         for entry in reversed(self.entries):
             if isinstance(entry, ToolCalled) and entry.tool_call_id == tool_call_id and entry.result is None:
                 entry.result, entry.is_error = result, is_error
+                self._move_behind_fillers(entry)
                 return
+
+    def _move_behind_fillers(self, call: ToolCalled) -> None:
+        """What was said while the tool ran was said before its result: that is what is to be answered."""
+        after = self.entries[self.entries.index(call) + 1 :]
+        if any(isinstance(entry, AgentSaid) for entry in after):
+            self.entries.remove(call)
+            self.entries.append(call)
 
     def _note(self, text: str, context_id: str | None) -> None:
         """Only the newest update of one id stays (protocol.md C5)."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -20,8 +21,12 @@ from antiphon.engines.base import (
     TextToSpeech,
     VoiceActivityModel,
 )
+from antiphon.engines.cascades.language_model import LanguageModelCascade
+from antiphon.engines.cascades.text_to_speech import TextToSpeechCascade
 from antiphon.engines.registry import Kind, Registry
 from antiphon.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ async def load_engines(
             if base is not None and base.recipes.get(kind) == recipe:
                 made[kind] = getattr(base, kind)
             else:
-                made[kind] = registry.create(kind, recipe.name, json.loads(recipe.options), context)
+                engine = registry.create(kind, recipe.name, json.loads(recipe.options)["own"], context)
+                made[kind] = _cascade(kind, engine, recipe.name, agent, registry, context)
                 owned.add(kind)
                 if kind != "vad":
                     await made[kind].prepare()
@@ -146,8 +152,53 @@ async def _with_secrets(custom_llm: Mapping[str, Any] | None, workspace: Workspa
     return {**custom_llm, "api_key": await workspace.secret(secret_id)}
 
 
+def _cascade(kind: Kind, own: Any, name: str, agent: AgentConfig, registry: Registry, context: EngineContext) -> Any:
+    """The agent's own engine, held to its limits, with those behind it that take over when it fails.
+
+    A fallback that cannot be made is logged and left out: the agent's own may never need it.
+    """
+    if kind not in ("llm", "tts"):
+        return own
+    engines, names = [own], [name]
+    for label, options, its_context in _fallbacks(kind, agent, context):
+        try:
+            engines.append(registry.create(kind, label, options, its_context))
+        except ConfigError as error:
+            logger.warning("a fallback engine cannot be had: %s", error, extra={"agent_id": agent.agent_id})
+        else:
+            names.append(label)
+    if kind == "tts":
+        return TextToSpeechCascade(engines, names)
+    return LanguageModelCascade(
+        engines, names, first_token=agent.conversation_config.agent.prompt.cascade_timeout_seconds
+    )
+
+
+def _fallbacks(
+    kind: Kind, agent: AgentConfig, context: EngineContext
+) -> Iterator[tuple[str, dict[str, Any], EngineContext]]:
+    """Name, options and context of each engine behind the agent's own, in the order in which they are asked."""
+    config = agent.conversation_config
+    for fallback in getattr(config.antiphon, f"{kind}_fallbacks"):
+        options = dict(fallback)
+        yield options.pop("engine"), options, context
+    if kind != "llm":
+        return
+    backup = config.agent.prompt.backup_llm_config
+    models = backup.order if backup.preference == "override" else ()
+    if backup.preference == "default" and _BACKUP in context.models:
+        models = (_BACKUP,)
+    for model in models:
+        yield "openai", {}, msgspec.structs.replace(context, model=model, custom_llm=None)
+
+
+_BACKUP = "backup"
+"The name in the setting `llm_models` of the model that the operator has in reserve."
+
+
 def _with_script(context: EngineContext, llm: LanguageModel) -> EngineContext:
     """A scripted model knows what callers may say: speech-to-text listens for that."""
+    llm = llm.first if isinstance(llm, LanguageModelCascade) else llm
     if not isinstance(llm, Scripted):
         return context
     return msgspec.structs.replace(
@@ -167,6 +218,8 @@ _RELEVANT: Mapping[Kind, tuple[str, ...]] = {
 def _recipe(kind: Kind, agent: AgentConfig, context: EngineContext) -> Recipe:
     options: dict[str, Any] = dict(getattr(agent.conversation_config.antiphon, kind))
     relevant = {name: getattr(context, name) for name in _RELEVANT[kind]}
-    return Recipe(
-        kind, options.pop("engine"), json.dumps(options, sort_keys=True), json.dumps(relevant, sort_keys=True)
-    )
+    name = options.pop("engine")
+    behind = [[*each[:2], each[2].model] for each in _fallbacks(kind, agent, context)] if kind in ("llm", "tts") else []
+    limit = agent.conversation_config.agent.prompt.cascade_timeout_seconds if kind == "llm" else None
+    made_of = {"own": options, "behind": behind, "limit": limit}
+    return Recipe(kind, name, json.dumps(made_of, sort_keys=True), json.dumps(relevant, sort_keys=True))

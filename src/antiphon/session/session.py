@@ -52,7 +52,8 @@ MAX_FILLER = 200
 FAREWELL = 1.0
 "Seconds that the last events get to reach the client."
 
-DEAF = ob.Closed(1002, "the agent lost its hearing", "asr_transcription_error")
+DEAF = ob.Closed(1002, "the agent lost its hearing", "asr_transcription_error", goodbye=True)
+NEVER_HEARD = ob.Closed(1002, "the agent lost its hearing", "asr_transcription_error")
 UNREAD = ob.Closed(1002, "the client reads nothing", "websocket_disconnect")
 "What may end a conversation on our side."
 
@@ -116,6 +117,8 @@ class Session:
         self._waiting_audio = 0
         "Bytes in the inbox."
         self._dropping = False
+        self._deaf = False
+        "Speech-to-text has failed for good."
         self._tasks: asyncio.TaskGroup
         self._open: AsyncExitStack
         "What has to be closed at the end."
@@ -178,7 +181,7 @@ class Session:
                     await self._next()
         except EngineError:
             logger.exception("the caller cannot be heard")
-            dialogue.handle(DEAF, self._stopwatch.stamp())
+            dialogue.handle(NEVER_HEARD, self._stopwatch.stamp())
         finally:
             for reply in list(self._pumps):
                 self._cancel(reply)
@@ -215,10 +218,17 @@ class Session:
         self._dialogue.handle(ob.Tick(), now)
 
     def _hear(self, audio: bytes, now: float) -> None:
-        if self._hearing is None:
+        if self._hearing is None or self._deaf:
             return  # text only: a client may send audio all the same
         for start in range(0, len(audio), self._slice):
-            for seen in self._hearing.feed(audio[start : start + self._slice], now):
+            try:
+                observed = self._hearing.feed(audio[start : start + self._slice], now)
+            except EngineError:
+                logger.exception("the caller cannot be heard any more")
+                self._deaf = True
+                self._dialogue.handle(DEAF, now)
+                return
+            for seen in observed:
                 self._dialogue.handle(seen, now)
 
     # -------------------------------------------------------------------------------------- hands of the dialogue

@@ -1,0 +1,1 @@
+"""Several engines as one: when the first fails, the next takes over. They keep the Protocols of `engines/base`."""
