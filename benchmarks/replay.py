@@ -1,8 +1,8 @@
 """Whether recorded conversations come out again: calls on the real clock, journaled, held again from the journal alone.
 
-Every call has two barge-ins, a cough, a tool call, a typed message, a filler and a speculative answer, on a machine that
-is busy with the others; engines are scripted, with delays. What is compared is every event and every observation, with
-its time to the microsecond.
+Every call has a barge-in, a cough, a tool call, a typed message, a filler and speculative answers, on a machine that is
+busy with the others; engines are scripted, with delays. What is compared is every event and every observation, with its
+time to the microsecond.
 
     python -m benchmarks.replay [--calls 200] [--at-once 40]
 """
