@@ -106,6 +106,10 @@ ANSWER = 4
 "...bands that must sound for a frame not to be silent, and the silent frames that each such frame outweighs."
 OFF = 32
 "Rows without a frame that show that the microphone was off: 0.5 s."
+LONG_OVER = 2.5
+"Seconds after the last sound at which no echo of it can come, whatever the frame's clock says."
+JUST_OVER = 0.3
+"The same where no echo has ever come: looking for one while the agent speaks is enough."
 UNLIKELY = 0.3
 "Score of a frame that nobody will take for speech."
 WAITING = 256
@@ -244,22 +248,23 @@ class EchoGate:
         """
         if len(frame) != 2 * FRAME:
             raise ValueError(f"a frame of {len(frame)} bytes came in where {2 * FRAME} are one frame")
+        until = self._waits_until if self._waiting else self._sounds_until
+        if until is None or at > until / RATE + (JUST_OVER if self._no_path else LONG_OVER):
+            self._forget()
+            self._clock.pass_over(at)
+            return 0.0
+        if score < UNLIKELY and (self._no_path or self.lag is not None):
+            self._pass_over()
+            self._clock.pass_over(at)
+            return 0.0
         before, row = self._clock.newest, self._clock.row(at)
         if row - before > OFF and (self._seen or row - self._began > OFF):
             self._spurt = True
         elif self._spurt and self.lag is not None:
             self._spurt = False
         self._seen = True
-        latest = (LAGS if self.lag is None else self.lag) + TAIL
-        until = self._waits_until if self._waiting else self._sounds_until
-        if until is None or row > until // HOP + latest:
-            self._open, self._evidence = False, 0.0
-            self._heard.clear()
-            self._floored.clear()
-            self._spurt = False
-            return 0.0
-        if score < UNLIKELY and (self._no_path or self.lag is not None):
-            self._pass_over()
+        if row > until // HOP + (LAGS if self.lag is None else self.lag) + TAIL:
+            self._forget()
             return 0.0
         self._take_in()
         np = load_numpy()
@@ -293,6 +298,16 @@ class EchoGate:
         if self.lag is not None and not self._open:
             self._learn(levels - held, held)
         return 0.0 if self._open or self._no_path or self._spurt else 1.0
+
+    def _forget(self) -> None:
+        """Nothing that was sent can be heard any more."""
+        self._seen = True
+        self._open, self._spurt, self._evidence = False, False, 0.0
+        self._heard.clear()
+        self._floored.clear()
+        if self._waiting:
+            self._waiting.clear()
+            self._sounds_until = self._waits_until
 
     def _pass_over(self) -> None:
         """A frame of nobody's speech."""
@@ -432,6 +447,15 @@ class _FrameClock:
         self._count = 0
         self._earliest = self._earliest_before = math.inf
         "Clock less audio time, in this second or so and in the one before."
+
+    def pass_over(self, at: float) -> None:
+        """A frame came that nobody asks about."""
+        if self._earliest == math.inf or at - self._count * FRAME_SECONDS - self._earliest > GAP:
+            self.row(at)
+            return
+        self._earliest = min(self._earliest, at - self._count * FRAME_SECONDS)
+        self._count += 1
+        self.newest += FRAME // HOP
 
     def row(self, at: float) -> int:
         """The next frame's row."""
