@@ -39,10 +39,10 @@ def test_the_text_comes_no_later_than_its_sound(call: Hold) -> None:
 
 
 def test_audio_is_paced_in_small_pieces(call: Hold) -> None:
-    """Pieces of at most 100 ms, at most 400 ms ahead of real time after the first."""
+    """Pieces of at most 200 ms, at most 400 ms ahead of real time after the first."""
     held = call([Speak()], lines=["long story"])
     sent = [(at, len(event.audio) / 32_000) for at, event in held.heard if isinstance(event, ev.AgentAudio)]
-    assert max(seconds for _, seconds in sent) <= 0.1
+    assert max(seconds for _, seconds in sent) <= 0.2
     replies = [list(group) for _, group in itertools.groupby(sent, key=lambda piece: piece[0] > 3.5)]
     for pieces in replies:
         start, total = pieces[0][0], 0.0

@@ -121,7 +121,7 @@ def test_dead_air_is_bridged_whatever_the_vendor_says(call: Hold, limit: float) 
 
 
 def test_an_answer_is_prepared_in_the_pause(call: Hold) -> None:
-    """`speculative_turn`: the model has thought by the time the turn is surely over, and nothing of it was to be seen."""
+    """`speculative_turn`: the model has thought by the time the turn is surely over, and nothing was to be seen."""
     antiphon = {
         "llm": {"engine": "scripted", "rules": [{"say": "Here you are.", "delay": 0.25}]},
         "stt": {"engine": "scripted", "lines": ["one two three"], "partials": True},

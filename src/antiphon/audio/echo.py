@@ -236,6 +236,15 @@ class EchoGate:
         for table in self._tables:
             table[self._written + 1 - self._base :] = 0.0
 
+    def expects(self, at: float, frames: int) -> bool:
+        """Whether anything that was sent may be heard at `at`. If not, the next `frames` need not be shown."""
+        until = self._waits_until if self._waiting else self._sounds_until
+        if until is not None and at <= until / RATE + (JUST_OVER if self._no_path else LONG_OVER):
+            return True
+        self._forget()
+        self._clock.pass_over(at, frames)
+        return False
+
     def echo(self, frame: bytes, at: float, score: float = 1.0) -> float:
         """How far a frame of the microphone, FRAME samples s16le at 16 kHz, is explained by what was sent: 0 to 1.
 
@@ -251,11 +260,11 @@ class EchoGate:
         until = self._waits_until if self._waiting else self._sounds_until
         if until is None or at > until / RATE + (JUST_OVER if self._no_path else LONG_OVER):
             self._forget()
-            self._clock.pass_over(at)
+            self._clock.pass_over(at, 1)
             return 0.0
         if score < UNLIKELY and (self._no_path or self.lag is not None):
             self._pass_over()
-            self._clock.pass_over(at)
+            self._clock.pass_over(at, 1)
             return 0.0
         before, row = self._clock.newest, self._clock.row(at)
         if row - before > OFF and (self._seen or row - self._began > OFF):
@@ -448,14 +457,19 @@ class _FrameClock:
         self._earliest = self._earliest_before = math.inf
         "Clock less audio time, in this second or so and in the one before."
 
-    def pass_over(self, at: float) -> None:
-        """A frame came that nobody asks about."""
-        if self._earliest == math.inf or at - self._count * FRAME_SECONDS - self._earliest > GAP:
+    def pass_over(self, at: float, frames: int) -> None:
+        """So many frames came that nobody asks about."""
+        if not frames:
+            return
+        offset = at - (self._count + frames - 1) * FRAME_SECONDS
+        if self._earliest == math.inf or offset - self._earliest > GAP:
+            self._count += frames - 1
+            self.newest += (frames - 1) * FRAME // HOP
             self.row(at)
             return
-        self._earliest = min(self._earliest, at - self._count * FRAME_SECONDS)
-        self._count += 1
-        self.newest += FRAME // HOP
+        self._earliest = min(self._earliest, offset)
+        self._count += frames
+        self.newest += frames * FRAME // HOP
 
     def row(self, at: float) -> int:
         """The next frame's row."""

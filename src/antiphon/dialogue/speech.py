@@ -11,7 +11,7 @@ from antiphon.engines.base import Speech
 from antiphon.protocol.events import Alignment
 from antiphon.turns.playback import Playback
 
-CHUNK = 0.1
+CHUNK = 0.2
 "Seconds of sound in one piece, at most."
 LEAD = 0.4
 """Seconds that a piece may leave before it is due, after the first: enough for a jittery network, little enough that an

@@ -102,9 +102,11 @@ class Hearing:
         observed: list[Observation] = []
         heard: list[bytes] = []
         began = False
-        for frame in self._framer.push(self._decoder.decode(audio)):
+        frames = self._framer.push(self._decoder.decode(audio))
+        gated = self._gate is not None and self._gate.expects(now, len(frames))
+        for frame in frames:
             score = self._vad.score(frame)
-            if self._gate is not None:
+            if gated and self._gate is not None:
                 score *= 1.0 - self._gate.echo(frame, now, score)
             if self._shows_scores:
                 self._outbox.put(VadScore(score=round(score, 4)))
