@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from antiphon.agents.config import AgentConfig
+from antiphon.agents.initiation import time_variables
 from antiphon.agents.tools import ToolConfig
+from antiphon.agents.workspace import Workspace
 from antiphon.audio.echo import EchoGate
 from antiphon.audio.formats import parse_format
 from antiphon.dialogue import items as it
 from antiphon.dialogue.outcome import SwitchLanguage, Transfer
-from antiphon.dialogue.settings import Lines, Settings, ToolRules
+from antiphon.dialogue.settings import Settings, ToolRules
 from antiphon.engines.base import SILENT_USER, Guessing, Message, Request
 from antiphon.errors import SessionError
 from antiphon.protocol.events import ServerEvent
@@ -24,10 +28,11 @@ from .context import messages
 from .engines import Engines
 from .hearing import Hearing
 from .inbox import Inbox
-from .lines import stock
+from .lines import fixed_lines
 from .outbox import Outbox
 from .session import Change, Mind, Session
 from .stopwatch import Stopwatch
+from .tools.hosts import HostPolicy
 from .tools.runner import ToolRunner
 
 FILLER_PROMPT = (
@@ -36,6 +41,9 @@ FILLER_PROMPT = (
 )
 FILLER_CONTEXT = 6
 "Entries of the conversation that are shown to whoever makes up a filler."
+if TYPE_CHECKING:
+    from .casting import Casting
+
 ENDPOINT_DELAYS = {"eager": (0.35, 0.25, 0.9, 1.25), "normal": (0.5, 0.4, 1.2, 1.5), "patient": (0.9, 0.65, 1.6, 2.0)}
 """`turn.turn_eagerness`: seconds of silence after which the user's turn is over, where nothing is known of what was
 said; where it sounds finished; unfinished; dictated (benchmarks/dictation.py)."""
@@ -94,7 +102,7 @@ def settings(agent: AgentConfig, engines: Engines, tools: Mapping[str, ToolConfi
             judges=getattr(engines, "turn", None) is not None,
             sure_after=engines.stt.sure_after if isinstance(engines.stt, Guessing) else 0.0,
         ),
-        lines=_lines(agent),
+        lines=fixed_lines(agent),
         output_format=None if text_only else parse_format(config.tts.agent_output_audio_format),
         sample_rate=16_000 if engines.tts is None else engines.tts.sample_rate,
         max_silence=config.antiphon.max_silence_seconds,
@@ -123,22 +131,6 @@ def _parameters(tool: ToolConfig) -> list[str]:
     return [f"{name}: {schema.get('description', '')}" for name, schema in known.items()]
 
 
-def _lines(agent: AgentConfig) -> Lines:
-    config = agent.conversation_config
-    own, soft, known = config.antiphon.lines, config.turn.soft_timeout_config, stock(config.agent.language)
-    return Lines(
-        first_message=config.agent.first_message,
-        reprompt=own.reprompt or known.reprompt or None,
-        apology=own.apology or known.apology,
-        fillers=known.fillers if own.fillers is None else own.fillers,
-        soft_timeouts=(soft.message, *soft.additional_soft_timeout_messages),
-        shuffles=soft.randomize_fillers,
-        composes=soft.use_llm_generated_message,
-        farewell=config.agent.max_conversation_duration_message,
-        goodbye=own.goodbye or "",
-    )
-
-
 def assemble(
     agent: AgentConfig,
     engines: Engines,
@@ -148,12 +140,17 @@ def assemble(
     write: Callable[[bytes], None],
     clock: Callable[[], float],
     header: Mapping[str, Any],
+    workspace: Workspace | None = None,
+    hosts: HostPolicy | None = None,
+    casting: Casting | None = None,
 ) -> Session:
     """One conversation with `agent`, whose overrides and variables are settled (`agents.initiation`).
 
     `send` takes events to the client, one after another; `write` takes journal lines; `clock` has the time base of the
     running loop; `header` is what the journal's first line says besides: started_at (epoch seconds), user_id,
-    initiation (wire JSON), authorization_method.
+    initiation (wire JSON), authorization_method. `workspace` has the secrets and MCP servers of the agent's tools, and
+    `hosts` says where those may be. `casting` has what the conversation may change to; None: it cannot change its
+    language or its agent.
     """
     config = agent.conversation_config
     stopwatch = Stopwatch(clock)
@@ -175,22 +172,19 @@ def assemble(
     inbox: Inbox[Any] = Inbox()
     text_only = config.conversation.text_only
     gate = EchoGate() if config.antiphon.echo_gate and not text_only else None
-    tools = ToolRunner(
-        engines.tools, variables=agent.dynamic_variables, announce=lambda event: inbox.put(it.Announced(event))
+    part = Part(
+        transcript=transcript,
+        inbox=inbox,
+        header=header,
+        stopwatch=stopwatch,
+        workspace=workspace,
+        hosts=hosts,
+        casting=casting,
     )
-
-    async def change(wanted: SwitchLanguage | Transfer) -> Change:
-        raise SessionError("this server cannot change the agent of a conversation")
 
     return Session(
         settings=rules,
-        mind=Mind(
-            engines.llm,
-            _requests(agent, transcript, tools, header),
-            lambda: _filler(agent, transcript),
-            tools,
-            engines.tts,
-        ),
+        mind=part.mind(agent, engines),
         hearing=None if text_only else _hearing(agent, engines, outbox, journal, gate),
         gate=gate,
         input_format=parse_format(config.asr.user_input_audio_format),
@@ -199,8 +193,96 @@ def assemble(
         transcript=transcript,
         journal=journal,
         stopwatch=stopwatch,
-        change=change,
+        change=part.change,
     )
+
+
+class Part:
+    """What a conversation keeps while its agent changes: the transcript, the variables, where things come from."""
+
+    def __init__(
+        self,
+        *,
+        transcript: Transcript,
+        inbox: Inbox[Any],
+        header: Mapping[str, Any],
+        stopwatch: Stopwatch,
+        workspace: Workspace | None,
+        hosts: HostPolicy | None,
+        casting: Casting | None,
+    ) -> None:
+        self._transcript = transcript
+        self._inbox = inbox
+        self._header = header
+        self._stopwatch = stopwatch
+        self._workspace = workspace
+        self._hosts = hosts
+        self._casting = casting
+        self._agent: AgentConfig
+        self._engines: Engines
+        self._tools: ToolRunner
+
+    def mind(self, agent: AgentConfig, engines: Engines) -> Mind:
+        """What `agent` thinks, speaks and acts with, from here on."""
+        config = agent.conversation_config
+        self._agent, self._engines = agent, engines
+        self._tools = tools = ToolRunner(
+            engines.tools,
+            variables=agent.dynamic_variables,
+            announce=lambda event: self._inbox.put(it.Announced(event)),
+            workspace=self._workspace,
+            system_variables=self._system_variables,
+            hosts=self._hosts,
+            mcp_server_ids=config.agent.prompt.mcp_server_ids,
+            languages=[config.agent.language, *config.language_presets],
+            sounds=not config.conversation.text_only,
+            user_turns=lambda: sum(isinstance(entry, UserSaid) for entry in self._transcript.entries),
+            environment=os.environ,
+            approves="mcp_tool_call" in client_events(agent),
+        )
+        return Mind(
+            engines.llm,
+            _requests(agent, self._transcript, tools, self._header),
+            lambda: _filler(agent, self._transcript),
+            tools,
+            engines.tts,
+        )
+
+    def _system_variables(self) -> Mapping[str, Any]:
+        """As they are at the moment of a tool call."""
+        started_at = float(self._header.get("started_at") or 0.0)
+        zone = self._agent.conversation_config.agent.prompt.timezone
+        return {
+            **time_variables(started_at + self._stopwatch.now, zone),
+            "system__call_duration_secs": int(self._stopwatch.now),
+            "system__current_agent_id": self._agent.agent_id,
+        }
+
+    async def change(self, wanted: SwitchLanguage | Transfer) -> Change:
+        """Another language, another agent. Raises SessionError, ConfigError, EngineError."""
+        if self._casting is None:
+            raise SessionError("this conversation cannot change its language or its agent")
+        from antiphon.agents.initiation import in_language, transferred
+
+        before, stt, variables = self._agent, self._engines.stt, self._tools.variables
+        if isinstance(wanted, SwitchLanguage):
+            agent = in_language(before, wanted.language)
+        else:
+            other = await self._casting.agent(wanted.agent_id)
+            agent = transferred(
+                dataclasses.replace(before, dynamic_variables=variables),
+                other,
+                keeps_tts_overrides=wanted.keeps_tts_overrides,
+                system_variables=self._system_variables(),
+            )
+        engines = await self._casting.engines(agent)
+        mind = self.mind(agent, engines)
+        return Change(
+            settings(agent, engines, engines.tools),
+            mind,
+            stt=None if engines.stt is stt else engines.stt,
+            greets=isinstance(wanted, Transfer) and wanted.greets,
+        )
 
 
 def _requests(
