@@ -1,4 +1,4 @@
-"""docs/agents.md names every field that is read, and its example is an agent."""
+"""docs/agents.md and docs/tools.md name every field that is read, and the example of the first is an agent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from antiphon.agents.config import AgentConfig, AgentDocument
 from antiphon.agents.initiation import initiate
 from antiphon.agents.reading import View
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "agents.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = (DOCS / "agents.md").read_text(encoding="utf-8")
+TOOLS = (DOCS / "tools.md").read_text(encoding="utf-8")
 
 
 def views(kind: Any) -> Iterator[type[View]]:
@@ -33,7 +35,7 @@ FIELDS = sorted({(view.__name__, name) for view in views(AgentDocument) for name
 @pytest.mark.parametrize(("view", "field"), FIELDS, ids=lambda value: value)
 def test_every_field_is_documented(view: str, field: str) -> None:
     """By its name, in code; blocks by their headings."""
-    assert re.search(rf"`(\w+\.)*{field}[`.]|^#+ (\w+\.)?{field}$", PAGE, re.MULTILINE), f"{view}.{field}"
+    assert re.search(rf"`(\w+\.)*{field}[`.]|^#+ (\w+\.)?{field}$", PAGE + TOOLS, re.MULTILINE), f"{view}.{field}"
 
 
 def test_the_fields_are_found_at_any_depth() -> None:

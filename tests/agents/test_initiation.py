@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.agents.config import AgentConfig
-from antiphon.agents.initiation import initiate, time_variables
-from antiphon.errors import RemoteProtocolError
+from antiphon.agents.initiation import in_language, initiate, system_variables, time_variables, transferred
+from antiphon.errors import RemoteProtocolError, SessionError
 
 ALLOWED = {
     "agent": {"first_message": True, "language": True, "prompt": {"prompt": True, "llm": False, "tool_ids": True}},
@@ -361,7 +362,12 @@ def test_a_conversation_is_the_agent_but_for_the_leaves_that_were_asked_for_and_
     if started is None:
         return
     before, after = leaves(document["conversation_config"]), leaves(started.raw["conversation_config"])
-    wanted = {path: value for path, value in leaves(override).items() if value is not None}
+    named = ("language", "llm", "voice_id")
+    wanted = {
+        path: value
+        for path, value in leaves(override).items()
+        if value is not None and not (value == "" and path[-1] in named)
+    }
     if ("text_only",) in wanted:
         text_only = wanted.pop(("text_only",))
         wanted.setdefault(("conversation", "text_only"), text_only)
@@ -427,3 +433,198 @@ def test_the_time_is_told_to_machines_and_to_people(timezone: str | None) -> Non
         "system__time": "Monday, 12:13 1 December 2025",
         "system__timezone": "UTC",
     }
+
+
+# ------------------------------------------------------------------------------------------- while it goes on
+
+
+def texts_of(started: AgentConfig) -> tuple[str, str, str]:
+    config = started.conversation_config
+    return config.agent.language, config.agent.first_message, config.tts.voice_id
+
+
+def test_a_conversation_goes_on_in_another_language_and_comes_back() -> None:
+    """The preset as at the start, variables as they are; the agent's own language brings back its own texts."""
+    started = begin(name="Ada")
+    german = in_language(started, "de")
+    assert texts_of(german) == ("de", "Hallo Ada!", "v2")
+    assert german.raw == begin(override={"agent": {"language": "de"}}, name="Ada").raw
+    assert texts_of(in_language(german, "fr")) == ("fr", "Bonjour.", "v1")
+    assert texts_of(in_language(german, "en")) == texts_of(started) == ("en", "Hello Ada!", "v1")
+    assert texts_of(in_language(begin(override={"agent": {"language": "de"}}, name="Ada"), "en")) == texts_of(started)
+
+
+def test_what_a_tool_has_assigned_is_in_the_texts_of_the_new_language() -> None:
+    """Texts are those of now; a secret stays out of them."""
+    started = begin(name="Ada", secret__key="hush")
+    changed = replace(started, dynamic_variables={**started.dynamic_variables, "name": "Bob"})
+    german = in_language(changed, "de")
+    assert german.conversation_config.agent.first_message == "Hallo Bob!"
+    assert german.dynamic_variables["secret__key"] == "hush"
+
+
+def test_what_the_client_overrode_holds_in_every_language() -> None:
+    """As at the start: its override lies over the preset."""
+    started = begin(agent(custom_llm_extra_body=True), {"tts": {"voice_id": "v9"}}, extra={"seed": 7})
+    german = in_language(started, "de")
+    assert texts_of(german) == ("de", "Hallo friend!", "v9")
+    assert german.custom_llm_extra_body == {"seed": 7}
+    assert in_language(german, "de").raw == german.raw
+
+
+def test_a_preset_that_cannot_be_used_does_not_end_the_conversation() -> None:
+    """It goes on in the language that it had: the error is of a kind that tools report."""
+    presets = {
+        "de": {"first_message_translation": {"text": "{{nobody}}"}},
+        "fr": {"overrides": {"tts": {"speed": 9}}},
+        "it": {"first_message_translation": {"text": "{{secret__key}}"}},
+    }
+    started = begin(agent(CONFIG | {"language_presets": presets}), name="Ada", secret__key="hush")
+    for language in presets:
+        with pytest.raises(SessionError, match=language) as caught:
+            in_language(started, language)
+        assert "hush" not in str(caught.value)
+
+
+def other(config: Mapping[str, Any] | None = None) -> AgentConfig:
+    own: dict[str, Any] = {
+        "agent": {
+            "first_message": "Here is {{system__current_agent_id}}, {{name}}, {{topic}}.",
+            "dynamic_variables": {"dynamic_variable_placeholders": {"name": "you", "topic": "bills"}},
+        },
+        "tts": {"voice_id": "v5"},
+    }
+    return AgentConfig.parse({"conversation_config": own | dict(config or {})}, agent_id="billing")
+
+
+def test_an_agent_that_takes_over_knows_what_was_known() -> None:
+    """The conversation's variables before its own placeholders; with whom the conversation began stays known."""
+    started = begin(name="Ada", system={"system__conversation_id": "conv_1", "system__call_duration_secs": 1})
+    taken = transferred(started, other(), keeps_tts_overrides=False, system_variables={"system__call_duration_secs": 9})
+    assert taken.agent_id == "billing"
+    assert taken.conversation_config.agent.first_message == "Here is billing, Ada, bills."
+    known = taken.dynamic_variables
+    assert (known["system__agent_id"], known["system__current_agent_id"]) == ("desk", "billing")
+    assert (known["system__conversation_id"], known["system__call_duration_secs"]) == ("conv_1", 9)
+    again = transferred(taken, agent(), keeps_tts_overrides=False, system_variables={})
+    assert prompt_of(again) == "You help Ada on Monday."
+    assert again.dynamic_variables["system__current_agent_id"] == "desk"
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_the_voice_that_the_client_asked_for_stays_if_the_agent_that_goes_says_so(keeps: bool) -> None:
+    """What the client did not ask for is never the new agent's; the same holds one agent further on."""
+    started = begin(override={"tts": {"speed": 1.1}})
+    taken = transferred(started, other(), keeps_tts_overrides=keeps, system_variables={})
+    for voice in (taken.conversation_config.tts, in_language(taken, "de").conversation_config.tts):
+        assert (voice.voice_id, voice.speed) == ("v5", 1.1 if keeps else 1.0)
+    back = transferred(taken, agent(), keeps_tts_overrides=True, system_variables={})
+    assert back.conversation_config.tts.speed == (1.1 if keeps else 1.0)
+
+
+def test_what_the_client_was_told_of_the_conversation_stays_so() -> None:
+    """Its medium, its formats, its events and its length are not the new agent's to change."""
+    conversation = {"max_duration_seconds": 60, "client_events": ["audio"]}
+    audio = {"tts": {"agent_output_audio_format": "ulaw_8000"}, "asr": {"user_input_audio_format": "pcm_8000"}}
+    strange = other({"conversation": {"max_duration_seconds": 999, "text_only": True}, **audio})
+    started = begin(agent(CONFIG | {"conversation": conversation}))
+    for taken in (
+        transferred(started, strange, keeps_tts_overrides=True, system_variables={}),
+        in_language(transferred(started, strange, keeps_tts_overrides=True, system_variables={}), "de"),
+    ):
+        config = taken.conversation_config
+        assert config.conversation == started.conversation_config.conversation
+        assert config.tts.agent_output_audio_format == "pcm_16000"
+        assert config.asr.user_input_audio_format == "pcm_16000"
+
+
+def test_an_agent_that_lacks_a_variable_cannot_take_over() -> None:
+    """The one that is there goes on."""
+    lost = other({"agent": {"first_message": "{{nobody}}"}})
+    with pytest.raises(SessionError, match="billing cannot take over: no value for the dynamic variable nobody"):
+        transferred(begin(), lost, keeps_tts_overrides=False, system_variables={})
+
+
+def test_a_tool_is_told_how_things_stand_now() -> None:
+    """Every variable of protocol.md 2.3 has a value: from the start, or at the call."""
+    told = system_variables(
+        conversation_id="conv_1",
+        now=1_764_591_180.0,
+        started_at=1_764_591_117.5,
+        agent_turns=3,
+        history=[{"role": "user", "message": 'Grüße, "you"'}],
+        environment={"region": "eu"},
+    )
+    assert told == {
+        "system__conversation_id": "conv_1",
+        "system__time_utc": "2025-12-01T12:13:00+00:00",
+        "system__time": "Monday, 12:13 1 December 2025",
+        "system__timezone": "UTC",
+        "system__call_duration_secs": 62,
+        "system__agent_turns": 3,
+        "system__conversation_history": '[{"role": "user", "message": "Grüße, \\"you\\""}]',
+        "system__env_region": "eu",
+    }
+    known = begin(system=told).dynamic_variables
+    names = "agent_id current_agent_id caller_id called_number call_duration_secs time_utc conversation_id call_sid"
+    later = "time timezone call_id agent_turns is_text_only conversation_history env_region"
+    assert {f"system__{name}" for name in f"{names} {later}".split()} <= known.keys()
+
+
+# --------------------------------------------------------------------------------------- leaves of an override
+
+LEAVES_OF_THE_PROTOCOL: list[tuple[str, Any]] = [
+    ("agent.prompt.prompt", "p"),
+    ("agent.prompt.prompt", ""),
+    ("agent.prompt.llm", "gpt-5"),
+    ("agent.prompt.reasoning_effort", "low"),
+    ("agent.prompt.tool_ids", ["t"]),
+    ("agent.prompt.tool_ids", []),
+    ("agent.prompt.tool_ids_strict", True),
+    ("agent.prompt.native_mcp_server_ids", ["m"]),
+    ("agent.prompt.knowledge_base", [{"id": "d", "name": "d", "type": "file"}]),
+    ("agent.first_message", ""),
+    ("agent.language", "it"),
+    ("agent.max_conversation_duration_message", "Bye."),
+    ("tts.voice_id", "v9"),
+    ("tts.stability", 0.9),
+    ("tts.similarity_boost", 0.1),
+    ("tts.speed", 1.1),
+    ("tts.model_id", "m"),
+    ("tts.supported_voices", []),
+    ("tts.clone_strength", 0.5),
+    ("tts.pronunciation_dictionary_locators", []),
+    ("asr.keywords", ["k"]),
+    ("asr.keywords", []),
+    ("turn.soft_timeout_config.message", "Hm."),
+    ("turn.soft_timeout_config.additional_soft_timeout_messages", ["Hm."]),
+    ("turn.noisy_environment_message", "Loud."),
+    ("conversation.text_only", True),
+    ("conversation.max_duration_seconds", 60),
+    ("conversation.client_events", ["audio"]),
+    ("conversation.client_events", []),
+]
+
+
+def tree(path: str, value: Any) -> dict[str, Any]:
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    return value
+
+
+@pytest.mark.parametrize(("path", "value"), LEAVES_OF_THE_PROTOCOL, ids=repr)
+def test_every_leaf_of_the_protocol_can_be_overridden_where_it_is_allowed(path: str, value: Any) -> None:
+    """And without its permission it is refused (protocol.md 2.2), text only apart."""
+    started = begin(agent(allowed=tree(path, True)), tree(path, value))
+    found: Any = started.raw["conversation_config"]
+    for key in path.split("."):
+        found = found[key]
+    assert found == value
+    if path != "conversation.text_only":
+        assert refusal(agent(allowed={}), tree(path, value)).error_type == "override_error"
+
+
+@pytest.mark.parametrize("path", ["agent.language", "agent.prompt.llm", "tts.voice_id", "tts.model_id"])
+def test_an_empty_name_is_no_override(path: str) -> None:
+    """There is nothing of that name; clients with a form send their empty fields."""
+    assert begin(agent(allowed={}), tree(path, "")).raw == begin(agent(allowed={})).raw

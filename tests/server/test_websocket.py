@@ -168,7 +168,7 @@ def test_an_agent_with_a_voice_speaks(serving: Serving) -> None:
             await caller.hear("agent_response")
             audio = await caller.hear("audio")
             assert audio["event_id"] >= 1
-            assert len(base64.b64decode(audio["audio_base_64"])) <= 3200
+            assert len(base64.b64decode(audio["audio_base_64"])) <= 6400
 
     asyncio.run(scene())
 

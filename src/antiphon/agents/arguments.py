@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
+
+from pydantic_core import PydanticCustomError
 
 Schema: TypeAlias = Mapping[str, Any]
 
@@ -42,6 +45,50 @@ class Problem:
 
     where: str
     what: str
+
+
+_VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][\w.-]*)\s*\}\}")
+
+
+def check_schema(schema: Any, where: str) -> None:
+    """The shape that the rest of this room relies on, checked once: at load, not in the middle of a call.
+
+    Raises:
+        PydanticCustomError: something is not what it should be; the message names it.
+    """
+    if not isinstance(schema, Mapping):
+        raise malformed(where, "an object")
+    known = cast("Mapping[str, Any]", schema)
+    required: Any = known.get("required")
+    if required is not None and not (
+        isinstance(required, list) and all(isinstance(name, str) for name in cast("list[Any]", required))
+    ):
+        raise malformed(f"{where}required", "a list of names")
+    properties: Any = known.get("properties")
+    if properties is not None and not isinstance(properties, Mapping):
+        raise malformed(f"{where}properties", "an object")
+    for name, inner in (cast("Mapping[str, Any] | None", properties) or {}).items():
+        check_schema(inner, f"{where}properties.{name}.")
+    if known.get("items") is not None:
+        check_schema(known["items"], f"{where}items.")
+
+
+def malformed(where: str, expected: str) -> PydanticCustomError:
+    """What is wrong with a schema, as its reader raises it."""
+    context = {"where": where.removesuffix("."), "expected": expected}
+    return PydanticCustomError("schema", "{where} should be {expected}", context)
+
+
+def with_variables(text: str, variables: Mapping[str, Any]) -> str:
+    """The text with its `{{variables}}` put in. Secrets, and what has no value, stay names."""
+
+    def value_of(found: re.Match[str]) -> str:
+        value = None if found[1].startswith(SECRET) else variables.get(found[1])
+        if value is None:
+            return found[0]
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+    return _VARIABLE.sub(value_of, text)
 
 
 # ------------------------------------------------------------------------------------------------- for the model
@@ -131,7 +178,8 @@ class Filling:
 
     def _provided(self, schema: Schema, where: str, required: bool) -> Any:
         if schema.get("constant_value") not in _NO_CONSTANT:
-            return schema["constant_value"]
+            constant: Any = schema["constant_value"]
+            return with_variables(constant, self._variables) if isinstance(constant, str) else constant
         variable = schema.get("dynamic_variable")
         if not isinstance(variable, str) or not variable:
             return _NOTHING

@@ -15,8 +15,10 @@ from pydantic_core import PydanticCustomError
 
 from antiphon.errors import AntiphonError
 
-from .arguments import Filling, shown
+from .arguments import Filling, check_schema, malformed, shown
 from .reading import View, read
+from .system_tools import schema as system_schema
+from .webhook import Webhook
 
 MCP_TIMEOUT = 30.0
 "Seconds that an MCP tool gets by default; the others get 20 (rest.md 2.1)."
@@ -33,35 +35,11 @@ def _timeout(seconds: float) -> float:
 
 
 def _object_schema(parameters: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """The shape that the rest of this room relies on, checked once: at load, not in the middle of a call."""
     if parameters is not None:
         if parameters.get("type", "object") != "object":
-            raise _malformed("type", "'object'")
-        _check_schema(parameters, "")
+            raise malformed("type", "'object'")
+        check_schema(parameters, "")
     return parameters
-
-
-def _check_schema(schema: Any, where: str) -> None:
-    if not isinstance(schema, Mapping):
-        raise _malformed(where, "an object")
-    known = cast("Mapping[str, Any]", schema)
-    required: Any = known.get("required")
-    if required is not None and not (
-        isinstance(required, list) and all(isinstance(name, str) for name in cast("list[Any]", required))
-    ):
-        raise _malformed(f"{where}required", "a list of names")
-    properties: Any = known.get("properties")
-    if properties is not None and not isinstance(properties, Mapping):
-        raise _malformed(f"{where}properties", "an object")
-    for name, inner in (cast("Mapping[str, Any] | None", properties) or {}).items():
-        _check_schema(inner, f"{where}properties.{name}.")
-    if known.get("items") is not None:
-        _check_schema(known["items"], f"{where}items.")
-
-
-def _malformed(where: str, expected: str) -> PydanticCustomError:
-    context = {"where": where.removesuffix("."), "expected": expected}
-    return PydanticCustomError("schema", "{where} should be {expected}", context)
 
 
 class DynamicVariables(View):
@@ -108,8 +86,12 @@ class ToolConfig(View):
     tool_error_handling_mode: Literal["auto", "summarized", "passthrough", "hide"] = "auto"
     "How much of a failure the model is told. `auto`: of a webhook, that it failed; of others, all. `summarized`: same."
     dynamic_variables: DynamicVariables = DynamicVariables()
-    api_schema: Mapping[str, Any] | None = None
+    api_schema: Webhook | None = None
     "Of a webhook tool: method, address and where the arguments go."
+    follow_redirects: bool = False
+    "Of a webhook tool: one redirect is followed, from https to https, as a GET that carries nothing of the tool's."
+    follow_redirects_allowed_domains: tuple[str, ...] = ()
+    "Where it may lead; nowhere else."
     params: Mapping[str, Any] | None = None
     "Of a system tool: its settings."
 
@@ -135,7 +117,22 @@ class ToolConfig(View):
 
     def json_schema(self) -> dict[str, Any]:
         """What the model is shown: JSON schema of the arguments that it is to fill in, always an object."""
-        return shown({"type": "object", "properties": {}, **(self.parameters or {})})
+        return shown({"type": "object", "properties": {}, **self.arguments})
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """Every argument, also those that the model does not give."""
+        if self.type == "system":
+            return system_schema(self.kind, self.params or {})
+        if self.api_schema is not None:
+            return self.api_schema.parameters
+        return self.parameters or {}
+
+    @property
+    def kind(self) -> str:
+        """Of a system tool, what it does: its name, where its settings do not say (rest.md 2.1)."""
+        named: Any = (self.params or {}).get("system_tool_type")
+        return named if isinstance(named, str) and named else self.name
 
     def check_arguments(
         self, parameters: Mapping[str, Any], *, variables: Mapping[str, Any] | None = None
@@ -150,7 +147,7 @@ class ToolConfig(View):
         """
         known = {**self.dynamic_variables.dynamic_variable_placeholders, **(variables or {})}
         filling = Filling(known)
-        arguments = filling.fill(self.parameters or {}, parameters)
+        arguments = filling.fill(self.arguments, parameters)
         if filling.problems:
             said = "; ".join(f"{problem.where} {problem.what}" for problem in filling.problems)
             schema = json.dumps(self.json_schema(), ensure_ascii=False)

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
+from antiphon.audio.tones import dtmf
 from antiphon.engines.base import Speech, TextDelta, ToolCall, Usage
 from antiphon.protocol import events as ev
 from antiphon.protocol.server import EventIds
@@ -428,8 +429,6 @@ class Reply:
             self._next_round(now)
 
     def _play_tones(self, tones: str) -> None:
-        from antiphon.audio.tones import dtmf
-
         if self._settings.output_format is None:
             return
         clause = self._clause("#", Message(complete=True), 0)

@@ -25,6 +25,6 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    # uvicorn's and httpx's INFO lines hold whole addresses, and those hold signatures.
-    for name in ("uvicorn", "httpx"):
+    # Their INFO lines hold whole addresses, and those hold signatures.
+    for name in ("uvicorn", "httpx", "httpx2", "mcp"):
         logging.getLogger(name).setLevel(logging.WARNING)

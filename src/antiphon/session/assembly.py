@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -237,7 +236,6 @@ class Part:
             languages=[config.agent.language, *config.language_presets],
             sounds=not config.conversation.text_only,
             user_turns=lambda: sum(isinstance(entry, UserSaid) for entry in self._transcript.entries),
-            environment=os.environ,
             approves="mcp_tool_call" in client_events(agent),
         )
         return Mind(

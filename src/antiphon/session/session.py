@@ -8,6 +8,7 @@ into the inbox.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +22,7 @@ from antiphon.dialogue import items as it
 from antiphon.dialogue import journaling
 from antiphon.dialogue.dialogue import Dialogue, Ending
 from antiphon.dialogue.outcome import SwitchLanguage, Transfer
-from antiphon.dialogue.settings import Settings
+from antiphon.dialogue.settings import Settings, ToolRules
 from antiphon.engines.base import LanguageModel, Request, SpeechToText, TextDelta, TextToSpeech, ToolCall, closing
 from antiphon.errors import ConfigError, EngineError, SessionError
 from antiphon.protocol import events as ev
@@ -101,6 +102,7 @@ class Session:
         stopwatch: Stopwatch,
         change: Callable[[SwitchLanguage | Transfer], Awaitable[Change]],
     ) -> None:
+        self._settings = settings
         self._mind = mind
         self._hearing = hearing
         self._gate = gate
@@ -177,6 +179,7 @@ class Session:
         try:
             async with self._ears():
                 dialogue.begin(self._stopwatch.stamp())
+                self._take_up_tools()
                 while dialogue.ending is None:
                     await self._next()
         except EngineError:
@@ -187,6 +190,16 @@ class Session:
                 self._cancel(reply)
         assert dialogue.ending is not None, "only the end ends the loop"
         return dialogue.ending
+
+    def _take_up_tools(self) -> None:
+        """MCP servers say only when they are connected what their tools are."""
+        rules = dict(self._settings.tools)
+        for spec in self._mind.tools.specs:
+            tool = self._mind.tools.config(spec.name)
+            if tool is not None and spec.name not in rules:
+                rules[spec.name] = ToolRules(tool.execution_mode, tool.interruption_mode, tool.pre_tool_speech)
+        if len(rules) > len(self._settings.tools):
+            self._inbox.put(it.Switched(0, settings=dataclasses.replace(self._settings, tools=rules)))
 
     async def _next(self) -> None:
         """Wait for whatever happens next, and act upon it."""

@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from antiphon.agents.mcp import McpServerConfig, approval_hash
 from antiphon.errors import ConfigError
@@ -95,7 +95,7 @@ class Connection:
 async def hold(
     connection: Connection, values: Values, hosts: HostPolicy, settled: Callable[[Connection], None]
 ) -> None:
-    """Keep a server connected, until cancelled. `settled` is called whenever that has changed, and after each failure."""
+    """Keep a server connected, until cancelled. `settled` is called whenever that has changed or failed."""
     await asyncio.to_thread(importlib.import_module, "mcp")  # takes a second, once in the process's life
     for attempt in range(ATTEMPTS):
         if attempt:
@@ -140,11 +140,14 @@ async def _client(config: McpServerConfig, values: Values, hosts: HostPolicy) ->
 
     url = await values.header(config.url)
     headers = await _headers(config, values)
-    timeout = httpx2.Timeout(CONNECT_TIMEOUT, read=_READ_TIMEOUT)
 
-    def http_client(**options: Any) -> httpx2.AsyncClient:
-        options.setdefault("timeout", timeout)
-        return httpx2.AsyncClient(transport=_guarded(hosts), trust_env=False, **options)
+    def http_client(
+        headers: dict[str, str] | None = None, timeout: httpx2.Timeout | None = None, auth: httpx2.Auth | None = None
+    ) -> httpx2.AsyncClient:
+        limits = timeout or httpx2.Timeout(CONNECT_TIMEOUT, read=_READ_TIMEOUT)
+        return httpx2.AsyncClient(
+            transport=_guarded(hosts), trust_env=False, headers=headers, timeout=limits, auth=auth
+        )
 
     if config.transport == "SSE":
         transport = sse_client(url, headers, httpx_client_factory=http_client)
@@ -197,6 +200,6 @@ def _broken() -> tuple[type[Exception], ...]:
 def _causes(error: BaseException) -> str:
     """The kinds of what went wrong, and the words of those errors that are ours."""
     if isinstance(error, BaseExceptionGroup):
-        inner: tuple[BaseException, ...] = error.exceptions
+        inner = cast("tuple[BaseException, ...]", error.exceptions)
         return "; ".join(dict.fromkeys(_causes(each) for each in inner))
     return str(error) if type(error).__module__.startswith("antiphon.") else type(error).__name__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import msgspec
 
@@ -90,7 +90,7 @@ class ToolRunner:
         )
 
     async def __aenter__(self) -> Self:
-        """Connect to the MCP servers; one that cannot be reached is done without. Connections for webhooks come late."""
+        """Connect to the MCP servers; one that cannot be reached is done without."""
         await self._mcp.open(self._mcp_patience)
         return self
 
@@ -227,7 +227,9 @@ def _with_variables(spec: ToolSpec, variables: Mapping[str, Any]) -> ToolSpec:
         if isinstance(value, str):
             return with_variables(value, variables) if "{{" in value else value
         if isinstance(value, list):
-            return [put(inner) for inner in value]
-        return {key: put(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+            return [put(inner) for inner in cast("list[Any]", value)]
+        if isinstance(value, dict):
+            return {key: put(inner) for key, inner in cast("dict[str, Any]", value).items()}
+        return value
 
     return ToolSpec(spec.name, put(spec.description), put(spec.parameters))

@@ -100,8 +100,9 @@ class Values:
     def redact(self, text: str) -> str:
         """The text without any secret that this conversation has used or was given."""
         for secret in sorted(self._secrets(), key=len, reverse=True):
-            for shape in {secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}:
-                text = text.replace(shape, HIDDEN)
+            for spelt in {secret, secret.encode(errors="replace").decode("latin-1")}:  # HTTP reads headers as Latin-1
+                for shape in {spelt, json.dumps(spelt)[1:-1], json.dumps(spelt, ensure_ascii=False)[1:-1]}:
+                    text = text.replace(shape, HIDDEN)
         return text
 
     def redacted(self, value: Any) -> Any:

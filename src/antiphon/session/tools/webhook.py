@@ -13,9 +13,10 @@ from typing import Any, cast
 import httpx
 
 from antiphon.agents.tools import ToolConfig
-from antiphon.agents.webhook import AddressError, Webhook, address, as_text
+from antiphon.agents.webhook import Webhook, as_text
 from antiphon.dialogue.outcome import Outcome
 
+from .address import AddressError, address
 from .answer import NOTHING, assigned, filtered, parsed, sanitized
 from .hosts import GuardedTransport, HostError
 from .values import ValueMissingError, Values
