@@ -396,6 +396,10 @@ class AgentConfig:
     "What this conversation's client adds to requests of a custom language model."
     dynamic_variables: Mapping[str, Any] = field(default_factory=dict[str, Any])
     "The variables of this conversation, secrets included: for tools, never for a prompt."
+    origin: AgentConfig | None = None
+    "Of an agent in one conversation: the agent as its document has it. To that another language is applied."
+    overrides: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    "What holds in this conversation, whatever the language: the tree that lies over `conversation_config`."
 
     @classmethod
     def parse(cls, document: Mapping[str, Any], *, agent_id: str, path: str = "") -> AgentConfig:

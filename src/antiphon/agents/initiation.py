@@ -2,7 +2,8 @@
 
 In this order: each leaf of the override is checked against the agent's permissions; the language's preset is laid over
 the agent's configuration and the override over that; `{{variables}}` are put into the texts. The result is an
-`AgentConfig` like any other, and its document is the truth again.
+`AgentConfig` like any other, and its document is the truth again. The same is done anew when the conversation changes
+its language (`in_language`) or its agent (`transferred`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeAlias, cast
 
-from antiphon.errors import ConfigError, RemoteProtocolError
+from antiphon.errors import ConfigError, RemoteProtocolError, SessionError
 
 from .arguments import SECRET
 from .config import AgentConfig, LanguagePreset, time_zone
@@ -25,7 +26,7 @@ Json: TypeAlias = dict[str, Any]
 SYSTEM = "system__"
 "Variables of this prefix are the server's to give (protocol.md 2.3)."
 
-_ONLY_ON_THE_TELEPHONE = {"system__caller_id": "", "system__called_number": "", "system__call_sid": ""}
+_ONLY_ON_THE_TELEPHONE = {f"{SYSTEM}{name}": "" for name in ("caller_id", "called_number", "call_sid", "call_id")}
 "Known to no other door: an agent that speaks of them can be talked to there all the same."
 
 _PERMISSIONS = "platform_settings.overrides"
@@ -61,14 +62,89 @@ def initiate(
     if extra_body and not agent.platform_settings.overrides.custom_llm_extra_body:
         raise _not_allowed("custom_llm_extra_body", f"{_PERMISSIONS}.custom_llm_extra_body")
 
-    raw = copy.deepcopy(dict(agent.raw))
-    config: Json = raw["conversation_config"]
-    _merge(config, _preset(agent, override))
-    _merge(config, override)
-    merged = _parse(agent, raw)
-    variables = _variables(merged, dynamic_variables, system_variables)
-    _substitute(config, variables)
-    return replace(_parse(agent, raw), custom_llm_extra_body=extra_body, dynamic_variables=variables)
+    block: Any = override.get("agent")
+    preset = _preset(agent, cast("Json", block).get("language") if isinstance(block, dict) else None)
+    variables = _variables(_laid_over(agent, preset, override), dynamic_variables, system_variables)
+    started = _settled(agent, preset, override, variables)
+    return replace(started, custom_llm_extra_body=extra_body)
+
+
+def in_language(agent: AgentConfig, language: str) -> AgentConfig:
+    """The agent of a running conversation in another language: the language's preset, and what the client overrode.
+
+    The agent's own language brings back its own texts and voice. Variables have the values of
+    `agent.dynamic_variables`; secrets stay out of texts as at the start.
+
+    Raises:
+        SessionError: the preset is impossible, or uses a variable that has no value.
+    """
+    origin = agent.origin or agent
+    preset = {} if language == origin.conversation_config.agent.language else _preset(origin, language)
+    override = copy.deepcopy(dict(agent.overrides))
+    _merge(override, {"agent": {"language": language}})
+    try:
+        changed = _settled(origin, preset, override, _with_placeholders(origin, agent.dynamic_variables))
+    except RemoteProtocolError as error:
+        raise SessionError(f"cannot go on in the language {language[:_MAX_NAME]!r}: {error}") from error
+    return replace(changed, custom_llm_extra_body=agent.custom_llm_extra_body)
+
+
+def transferred(
+    agent: AgentConfig, other: AgentConfig, *, keeps_tts_overrides: bool, system_variables: Mapping[str, Any]
+) -> AgentConfig:
+    """`other`, as it takes over the conversation that `agent` has led.
+
+    The conversation stays what the client was told it is: its medium, its bounds, its events and its audio formats. Its
+    variables stay, the server's as `system_variables` has them now; `other`'s placeholders stand in for the rest.
+    `keeps_tts_overrides`: what the client asked of the voice is asked of `other`'s too.
+
+    Raises:
+        SessionError: `other` uses a variable that has no value.
+    """
+    config = agent.conversation_config
+    voice: Any = agent.overrides.get("tts") if keeps_tts_overrides else None
+    override: Json = {
+        "conversation": {
+            "text_only": config.conversation.text_only,
+            "max_duration_seconds": config.conversation.max_duration_seconds,
+            "client_events": None if (listed := config.conversation.client_events) is None else list(listed),
+        },
+        "tts": {**(voice or {}), "agent_output_audio_format": config.tts.agent_output_audio_format},
+        "asr": {"user_input_audio_format": config.asr.user_input_audio_format},
+    }
+    current = {f"{SYSTEM}current_agent_id": other.agent_id}
+    variables = _with_placeholders(other, {**agent.dynamic_variables, **system_variables, **current})
+    try:
+        changed = _settled(other, {}, override, variables)
+    except RemoteProtocolError as error:
+        raise SessionError(f"the agent {other.agent_id} cannot take over: {error}") from error
+    return replace(changed, custom_llm_extra_body=agent.custom_llm_extra_body)
+
+
+def system_variables(
+    *,
+    conversation_id: str,
+    now: float,
+    started_at: float,
+    timezone: str | None = None,
+    agent_turns: int = 0,
+    history: Iterable[Mapping[str, Any]] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Json:
+    """The server's variables as they are at this moment (protocol.md 2.3): what a tool call is given.
+
+    `now`, `started_at`: seconds since 1970. `history`: the conversation so far, as `{"role", "message"}`, written as
+    JSON. `environment`: what agents may know of the server's environment, by label. The ids of agents and whether the
+    conversation is text only stand in `AgentConfig.dynamic_variables`.
+    """
+    return {
+        f"{SYSTEM}conversation_id": conversation_id,
+        **time_variables(now, timezone),
+        f"{SYSTEM}call_duration_secs": max(0, int(now - started_at)),
+        f"{SYSTEM}agent_turns": agent_turns,
+        f"{SYSTEM}conversation_history": json.dumps([dict(entry) for entry in history], ensure_ascii=False),
+        **{f"{SYSTEM}env_{label}": value for label, value in (environment or {}).items()},
+    }
 
 
 def time_variables(now: float, timezone: str | None = None) -> dict[str, str]:
@@ -85,16 +161,25 @@ def time_variables(now: float, timezone: str | None = None) -> dict[str, str]:
 
 
 def _given(override: Mapping[str, Any]) -> Json:
-    """A copy without what says nothing: clients send nulls and empty objects for what they do not override."""
+    """A copy without what says nothing: clients send nulls and empty objects for what they do not override.
+
+    An empty text says something where there may be none: the agent then says, or is told, nothing. Nothing has an empty
+    name, so an empty one is no override either. An empty list is one: no tools, no keywords.
+    """
     given: Json = {}
     for key, value in override.items():
         if isinstance(value, Mapping):
             value = _given(cast("Mapping[str, Any]", value))
             if not value:
                 continue
-        if value is not None:
-            given[key] = copy.deepcopy(value)
+        if value is None or (value == "" and key in _NAMES):
+            continue
+        given[key] = copy.deepcopy(value)
     return given
+
+
+_NAMES = frozenset({"language", "llm", "voice_id", "model_id", "reasoning_effort"})
+"Leaves of an override that name something (protocol.md 2.2)."
 
 
 def _move_text_only(override: Json) -> None:
@@ -133,10 +218,8 @@ def _not_allowed(name: str, setting: str) -> RemoteProtocolError:
     )
 
 
-def _preset(agent: AgentConfig, override: Json) -> Json:
-    """What the agent says differently in the language that the client asks for."""
-    block: Any = override.get("agent")
-    language: Any = cast("Json", block).get("language") if isinstance(block, dict) else None
+def _preset(agent: AgentConfig, language: Any) -> Json:
+    """What the agent says differently in that language."""
     preset = agent.conversation_config.language_presets.get(language) if isinstance(language, str) else None
     return _overrides_of(preset) if preset is not None else {}
 
@@ -161,6 +244,21 @@ def _merge(base: Json, change: Mapping[str, Any]) -> None:
             _merge(cast("Json", inner), cast("Mapping[str, Any]", value))
         else:
             base[key] = copy.deepcopy(value)
+
+
+def _laid_over(agent: AgentConfig, preset: Json, override: Json) -> AgentConfig:
+    """The agent's configuration, the preset over it, the override over that."""
+    raw = copy.deepcopy(dict(agent.raw))
+    _merge(raw["conversation_config"], preset)
+    _merge(raw["conversation_config"], override)
+    return _parse(agent, raw)
+
+
+def _settled(agent: AgentConfig, preset: Json, override: Json, variables: Mapping[str, Any]) -> AgentConfig:
+    """The same with the variables put in, and with what is needed to do it again."""
+    raw = copy.deepcopy(dict(_laid_over(agent, preset, override).raw))
+    _substitute(raw["conversation_config"], variables)
+    return replace(_parse(agent, raw), dynamic_variables=dict(variables), origin=agent, overrides=override)
 
 
 def _parse(agent: AgentConfig, raw: Json) -> AgentConfig:
@@ -189,6 +287,7 @@ def _variables(agent: AgentConfig, client: Mapping[str, Any], system: Mapping[st
         "system__is_text_only": config.conversation.text_only,
         "system__call_duration_secs": 0,
         "system__agent_turns": 0,
+        "system__conversation_history": "[]",
     }
     layers = (
         _ONLY_ON_THE_TELEPHONE,
@@ -198,6 +297,11 @@ def _variables(agent: AgentConfig, client: Mapping[str, Any], system: Mapping[st
         system,
     )
     return {name: value for layer in layers for name, value in layer.items() if value is not None}
+
+
+def _with_placeholders(agent: AgentConfig, variables: Mapping[str, Any]) -> Json:
+    """The variables of a running conversation, and the agent's placeholders for those that it has not."""
+    return {**agent.conversation_config.agent.dynamic_variables.dynamic_variable_placeholders, **variables}
 
 
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z_][\w.-]*)\s*\}\}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from antiphon.agents.config import AgentConfig
-from antiphon.agents.initiation import time_variables
+from antiphon.agents.initiation import in_language, system_variables, transferred
 from antiphon.agents.tools import ToolConfig
 from antiphon.agents.workspace import Workspace
 from antiphon.audio.echo import EchoGate
@@ -23,6 +23,7 @@ from antiphon.record.transcript import Transcript, UserSaid
 from antiphon.turns.endpointing import SpeechPolicy
 from antiphon.turns.machine import TurnPolicy
 
+from .casting import Casting
 from .context import messages
 from .engines import Engines
 from .hearing import Hearing
@@ -40,9 +41,6 @@ FILLER_PROMPT = (
 )
 FILLER_CONTEXT = 6
 "Entries of the conversation that are shown to whoever makes up a filler."
-if TYPE_CHECKING:
-    from .casting import Casting
-
 ENDPOINT_DELAYS = {"eager": (0.35, 0.25, 0.9, 1.25), "normal": (0.5, 0.4, 1.2, 1.5), "patient": (0.9, 0.65, 1.6, 2.0)}
 """`turn.turn_eagerness`: seconds of silence after which the user's turn is over, where nothing is known of what was
 said; where it sounds finished; unfinished; dictated (benchmarks/dictation.py)."""
@@ -172,6 +170,7 @@ def assemble(
     text_only = config.conversation.text_only
     gate = EchoGate() if config.antiphon.echo_gate and not text_only else None
     part = Part(
+        conversation_id,
         transcript=transcript,
         inbox=inbox,
         header=header,
@@ -201,6 +200,7 @@ class Part:
 
     def __init__(
         self,
+        conversation_id: str,
         *,
         transcript: Transcript,
         inbox: Inbox[Any],
@@ -210,6 +210,7 @@ class Part:
         hosts: HostPolicy | None,
         casting: Casting | None,
     ) -> None:
+        self._conversation_id = conversation_id
         self._transcript = transcript
         self._inbox = inbox
         self._header = header
@@ -249,10 +250,16 @@ class Part:
     def _system_variables(self) -> Mapping[str, Any]:
         """As they are at the moment of a tool call."""
         started_at = float(self._header.get("started_at") or 0.0)
-        zone = self._agent.conversation_config.agent.prompt.timezone
+        said = messages("", self._transcript.entries)
         return {
-            **time_variables(started_at + self._stopwatch.now, zone),
-            "system__call_duration_secs": int(self._stopwatch.now),
+            **system_variables(
+                conversation_id=self._conversation_id,
+                now=started_at + self._stopwatch.now,
+                started_at=started_at,
+                timezone=self._agent.conversation_config.agent.prompt.timezone,
+                agent_turns=sum(message.role == "assistant" for message in said),
+                history=[{"role": message.role, "message": message.text} for message in said if message.text],
+            ),
             "system__current_agent_id": self._agent.agent_id,
         }
 
@@ -260,8 +267,6 @@ class Part:
         """Another language, another agent. Raises SessionError, ConfigError, EngineError."""
         if self._casting is None:
             raise SessionError("this conversation cannot change its language or its agent")
-        from antiphon.agents.initiation import in_language, transferred
-
         before, stt, variables = self._agent, self._engines.stt, self._tools.variables
         if isinstance(wanted, SwitchLanguage):
             agent = in_language(before, wanted.language)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -19,14 +21,23 @@ from antiphon.engines.base import (
     Scripted,
     SpeechToText,
     TextToSpeech,
+    TurnDetector,
     VoiceActivityModel,
 )
 from antiphon.engines.cascades.language_model import LanguageModelCascade
+from antiphon.engines.cascades.speech_to_text import SpeechToTextCascade
 from antiphon.engines.cascades.text_to_speech import TextToSpeechCascade
 from antiphon.engines.registry import Kind, Registry
+from antiphon.engines.rehearsed import Rehearsed
 from antiphon.errors import ConfigError
 
+from .custom_llm import resolved
+from .lines import rehearsable
+
 logger = logging.getLogger(__name__)
+
+REHEARSAL = 10.0
+"Seconds that rehearsing all of an agent's lines may take: its start must not wait longer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +59,16 @@ class Engines:
     stt: SpeechToText | None = None
     tts: TextToSpeech | None = None
     "None where the agent is text only."
+    turn: TurnDetector | None = None
+    "None where pauses and words alone decide whose turn it is."
     tools: Mapping[str, ToolConfig] = field(default_factory=dict[str, ToolConfig])
     recipes: Mapping[Kind, Recipe] = field(default_factory=dict[Kind, Recipe])
     owned: frozenset[Kind] = frozenset()
 
     async def aclose(self) -> None:
         """Free the engines that are its own."""
-        if "llm" in self.owned:
-            await self.llm.aclose()
-        if self.stt is not None and "stt" in self.owned:
-            await self.stt.aclose()
-        if self.tts is not None and "tts" in self.owned:
-            await self.tts.aclose()
+        for kind in self.owned - {"vad"}:
+            await getattr(self, kind).aclose()
 
 
 async def load_engines(
@@ -69,38 +78,42 @@ async def load_engines(
     models: Mapping[str, Mapping[str, Any]],
     workspace: Workspace | None = None,
     base: Engines | None = None,
+    others: Sequence[Engines] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Engines:
-    """Make and prepare an agent's engines, those of `base` taken over where they would be the same.
+    """Make and prepare an agent's engines, those of `base` and of `others` taken over where they would be the same.
+
+    `environment`: what `env_var_label` names; None: that of the process. Without a `base` the voice rehearses what the
+    agent says when nothing else can be said; a conversation that asked for another voice does not wait for that.
 
     Raises:
         ConfigError: an engine is unknown, cannot be had here, or does not suit the agent.
         EngineError: an engine failed to start.
     """
-    context = await _context(agent, models, workspace)
+    context = await _context(agent, models, workspace, os.environ if environment is None else environment)
     tools = await tools_of(agent, workspace)
     made: dict[Kind, Any] = {}
     recipes: dict[Kind, Recipe] = {}
     owned: set[Kind] = set()
-    kinds: tuple[Kind, ...] = (
-        ("llm",) if agent.conversation_config.conversation.text_only else ("llm", "vad", "stt", "tts")
-    )
+    known = [*([] if base is None else [base]), *others]
     try:
-        for kind in kinds:
+        for kind in _kinds(agent):
             recipe = recipes[kind] = _recipe(kind, agent, context)
-            if base is not None and base.recipes.get(kind) == recipe:
-                made[kind] = getattr(base, kind)
+            shared = next((engines for engines in known if engines.recipes.get(kind) == recipe), None)
+            if shared is not None:
+                made[kind] = getattr(shared, kind)
             else:
-                engine = registry.create(kind, recipe.name, json.loads(recipe.options)["own"], context)
-                made[kind] = _cascade(kind, engine, recipe.name, agent, registry, context)
+                made[kind] = _make(kind, recipe, agent, registry, context)
                 owned.add(kind)
                 if kind != "vad":
                     await made[kind].prepare()
             if kind == "llm":
                 context = _with_script(context, made[kind])
+        if base is None and "tts" in made:
+            await _rehearse(made["tts"], rehearsable(agent))
     except BaseException:
         for kind in owned - {"vad"}:
-            if kind in made:
-                await made[kind].aclose()
+            await made[kind].aclose()
         raise
     return Engines(**made, tools=tools, recipes=recipes, owned=frozenset(owned))
 
@@ -112,14 +125,38 @@ async def engines_for(
     *,
     models: Mapping[str, Mapping[str, Any]],
     workspace: Workspace | None = None,
+    others: Sequence[Engines] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> Engines:
     """The engines of one conversation: `base`, the agent's own, unless an override asks for another voice, language or
     model. What is new is to be closed with the result. Raises as `load_engines`."""
-    return await load_engines(agent, registry, models=models, workspace=workspace, base=base)
+    return await load_engines(
+        agent, registry, models=models, workspace=workspace, base=base, others=others, environment=environment
+    )
+
+
+def _kinds(agent: AgentConfig) -> tuple[Kind, ...]:
+    """What the agent needs, the language model first: what it knows helps speech-to-text."""
+    config = agent.conversation_config
+    if config.conversation.text_only:
+        return ("llm",)
+    return ("llm", "vad", "stt", "tts") if config.antiphon.turn is None else ("llm", "vad", "turn", "stt", "tts")
+
+
+async def _rehearse(voice: Rehearsed, lines: Iterable[str]) -> None:
+    """Have the lines ready, as many as there is time for."""
+    try:
+        async with asyncio.timeout(REHEARSAL):
+            await voice.rehearse(lines)
+    except TimeoutError:
+        logger.warning("not all lines could be rehearsed within %g s", REHEARSAL)
 
 
 async def _context(
-    agent: AgentConfig, models: Mapping[str, Mapping[str, Any]], workspace: Workspace | None
+    agent: AgentConfig,
+    models: Mapping[str, Mapping[str, Any]],
+    workspace: Workspace | None,
+    environment: Mapping[str, str],
 ) -> EngineContext:
     config = agent.conversation_config
     prompt = config.agent.prompt
@@ -133,33 +170,20 @@ async def _context(
         model=prompt.llm,
         temperature=prompt.temperature,
         max_tokens=prompt.max_tokens,
-        custom_llm=await _with_secrets(prompt.custom_llm, workspace),
+        custom_llm=await resolved(agent, workspace, environment),
         models=models,
     )
 
 
-async def _with_secrets(custom_llm: Mapping[str, Any] | None, workspace: Workspace | None) -> Mapping[str, Any] | None:
-    """The custom model's key as text: the file names a secret of the workspace."""
-    if custom_llm is None:
-        return None
-    key = custom_llm.get("api_key")
-    if not isinstance(key, Mapping):
-        return custom_llm
-    secret_id = cast("Mapping[str, Any]", key).get("secret_id")
-    if not isinstance(secret_id, str) or workspace is None:
-        path = "conversation_config.agent.prompt.custom_llm.api_key"
-        raise ConfigError("name a secret of the workspace: {'secret_id': ...}", path=path)
-    return {**custom_llm, "api_key": await workspace.secret(secret_id)}
-
-
-def _cascade(kind: Kind, own: Any, name: str, agent: AgentConfig, registry: Registry, context: EngineContext) -> Any:
+def _make(kind: Kind, recipe: Recipe, agent: AgentConfig, registry: Registry, context: EngineContext) -> Any:
     """The agent's own engine, held to its limits, with those behind it that take over when it fails.
 
     A fallback that cannot be made is logged and left out: the agent's own may never need it.
     """
-    if kind not in ("llm", "tts"):
+    own = registry.create(kind, recipe.name, json.loads(recipe.options)["own"], context)
+    if kind not in _CASCADED:
         return own
-    engines, names = [own], [name]
+    engines, names = [own], [recipe.name]
     for label, options, its_context in _fallbacks(kind, agent, context):
         try:
             engines.append(registry.create(kind, label, options, its_context))
@@ -168,10 +192,17 @@ def _cascade(kind: Kind, own: Any, name: str, agent: AgentConfig, registry: Regi
         else:
             names.append(label)
     if kind == "tts":
-        return TextToSpeechCascade(engines, names)
+        cascade: Any = TextToSpeechCascade(engines, names)  # its rate is a property: whose first voice, so its rate
+        return Rehearsed(cascade)
+    if kind == "stt":
+        return own if len(engines) == 1 else SpeechToTextCascade(engines, names)
     return LanguageModelCascade(
         engines, names, first_token=agent.conversation_config.agent.prompt.cascade_timeout_seconds
     )
+
+
+_CASCADED: tuple[Kind, ...] = ("llm", "stt", "tts")
+"Kinds that can have fallbacks."
 
 
 def _fallbacks(
@@ -209,6 +240,7 @@ def _with_script(context: EngineContext, llm: LanguageModel) -> EngineContext:
 _RELEVANT: Mapping[Kind, tuple[str, ...]] = {
     "llm": ("model", "temperature", "max_tokens", "custom_llm"),
     "vad": (),
+    "turn": ("language",),
     "stt": ("language", "keywords", "phrasings", "agent_texts"),
     "tts": ("language", "voice_id", "speed"),
 }
@@ -219,7 +251,8 @@ def _recipe(kind: Kind, agent: AgentConfig, context: EngineContext) -> Recipe:
     options: dict[str, Any] = dict(getattr(agent.conversation_config.antiphon, kind))
     relevant = {name: getattr(context, name) for name in _RELEVANT[kind]}
     name = options.pop("engine")
-    behind = [[*each[:2], each[2].model] for each in _fallbacks(kind, agent, context)] if kind in ("llm", "tts") else []
+    cascaded = _fallbacks(kind, agent, context) if kind in _CASCADED else ()
+    behind = [[*each[:2], each[2].model] for each in cascaded]
     limit = agent.conversation_config.agent.prompt.cascade_timeout_seconds if kind == "llm" else None
     made_of = {"own": options, "behind": behind, "limit": limit}
     return Recipe(kind, name, json.dumps(made_of, sort_keys=True), json.dumps(relevant, sort_keys=True))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from antiphon.agents.config import AgentConfig
+from antiphon.dialogue.clauses import ClauseSplitter
+from antiphon.dialogue.settings import Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +85,37 @@ ELSEWHERE = Stock(STOCK["en"].apology, "", ("Mm.",))
 def stock(language: str) -> Stock:
     """The lines of a language, from its code."""
     return STOCK.get(language.lower().split("-")[0], ELSEWHERE)
+
+
+def fixed_lines(agent: AgentConfig) -> Lines:
+    """What this agent says that no model thinks of."""
+    config = agent.conversation_config
+    own, soft, known = config.antiphon.lines, config.turn.soft_timeout_config, stock(config.agent.language)
+    return Lines(
+        first_message=config.agent.first_message,
+        reprompt=own.reprompt or known.reprompt or None,
+        apology=own.apology or known.apology,
+        fillers=known.fillers if own.fillers is None else own.fillers,
+        soft_timeouts=(soft.message, *soft.additional_soft_timeout_messages),
+        shuffles=soft.randomize_fillers,
+        composes=soft.use_llm_generated_message,
+        farewell=config.agent.max_conversation_duration_message,
+        goodbye=own.goodbye or "",
+    )
+
+
+def rehearsable(agent: AgentConfig) -> Iterator[str]:
+    """Those of the agent's lines that can be spoken beforehand, clause by clause as they will be, most urgent first.
+
+    A text with variables is different in every conversation. The first message waits for nobody: it is not among them.
+    """
+    lines, config = fixed_lines(agent), agent.conversation_config
+    soft = lines.soft_timeouts if config.turn.soft_timeout_config.timeout_seconds > 0 else ()
+    fillers = (*(lines.fillers if config.antiphon.max_silence_seconds else ()), *soft)
+    for text in fillers:  # said in one piece
+        if "{{" not in text:
+            yield text
+    for text in (lines.apology, lines.goodbye, lines.reprompt or "", lines.farewell):
+        if "{{" not in text:
+            splitter = ClauseSplitter()
+            yield from (*splitter.push(text), *splitter.flush())

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 from antiphon.agents.config import AgentConfig
+from antiphon.agents.workspace import Workspace
 from antiphon.audio.convert import Encoder
 from antiphon.audio.formats import AudioFormat, parse_format
 from antiphon.protocol import events as ev
@@ -22,8 +23,10 @@ from antiphon.protocol.client import ClientProtocol
 from antiphon.protocol.codec import client_json
 from antiphon.protocol.server import ServerProtocol
 from antiphon.session.assembly import assemble
+from antiphon.session.casting import Casting
 from antiphon.session.engines import Engines
 from antiphon.session.session import Ending, Session
+from antiphon.session.tools.hosts import HostPolicy
 
 CHUNK = 0.1
 "Seconds of the caller's sound in one message, unless said otherwise."
@@ -262,8 +265,14 @@ async def hold(
     tools: Mapping[str, Tool] | None = None,
     chunk: float = CHUNK,
     conversation_id: str = "conv_simulated",
+    casting: Casting | None = None,
+    workspace: Workspace | None = None,
+    hosts: HostPolicy | None = None,
 ) -> Call:
-    """Hold one call on the running loop's clock, to the end of the script. The caller hangs up."""
+    """Hold one call on the running loop's clock, to the end of the script. The caller hangs up.
+
+    The last three: as for `session.assembly.assemble`.
+    """
     loop = asyncio.get_running_loop()
     call = Call()
     audio_format = parse_format(agent.conversation_config.asr.user_input_audio_format)
@@ -277,7 +286,16 @@ async def hold(
         awaits_greeting=bool(agent.conversation_config.agent.first_message),
     )
 
-    await join(agent, engines, caller, call, conversation_id=conversation_id)
+    await join(
+        agent,
+        engines,
+        caller,
+        call,
+        conversation_id=conversation_id,
+        casting=casting,
+        workspace=workspace,
+        hosts=hosts,
+    )
     return call
 
 
@@ -306,6 +324,9 @@ async def join(
     initiation: ev.ConversationInitiation | None = None,
     write: Callable[[bytes], None] | None = None,
     beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    casting: Casting | None = None,
+    workspace: Workspace | None = None,
+    hosts: HostPolicy | None = None,
 ) -> None:
     """Join a caller and an agent back to back, until one of them hangs up; `call` gets the journal and the ending.
 
@@ -340,6 +361,9 @@ async def join(
             "initiation": asked,
             "authorization_method": "public",
         },
+        workspace=workspace,
+        hosts=hosts,
+        casting=casting,
     )
     caller.receive(server.send(server.metadata))
     caller.protocol.open(initiation)

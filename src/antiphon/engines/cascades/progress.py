@@ -47,14 +47,18 @@ class Progress(Generic[T]):
         async def take() -> T | None:
             try:
                 async with asyncio.timeout_at(deadline):
-                    item = await self._items.get()
+                    return await self.wait()
             except TimeoutError as error:
                 raise EngineError(self._engine, f"no progress within {limit:g} s", retryable=True) from error
-            if isinstance(item, EngineError):
-                raise item
-            return item
 
         return take
+
+    async def wait(self) -> T | None:
+        """As `next`, however long it takes: for a stream that is silent by right."""
+        item = await self._items.get()
+        if isinstance(item, EngineError):
+            raise item
+        return item
 
     async def pump(self, stream: AsyncIterator[T]) -> None:
         """Read the stream to its end, at most one item ahead of who takes them."""
