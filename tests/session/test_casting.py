@@ -41,25 +41,30 @@ class Voices:
         self.made: list[str] = []
         self.closed: list[str] = []
 
-    def create(self, options: Mapping[str, Any], context: EngineContext) -> ScriptedTextToSpeech:
-        voices = self
-
-        class Counted(ScriptedTextToSpeech):
-            async def prepare(self) -> None:
-                await asyncio.sleep(1.0)
-                if context.language == "xx":
-                    raise EngineError("counted", "no such language")
-                voices.made.append(context.voice_id)
-
-            async def aclose(self) -> None:
-                voices.closed.append(context.voice_id)
-
-        return Counted(create_text_to_speech(options, context)._options)
+    def create(self, options: Mapping[str, Any], context: EngineContext) -> Counted:
+        return Counted(create_text_to_speech(options, context), context, self)
 
     def registry(self) -> Registry:
         registry = Registry()
         registry.add("tts", "counted", self.create)
         return registry
+
+
+class Counted:
+    """A scripted voice that takes a second to start."""
+
+    def __init__(self, voice: ScriptedTextToSpeech, context: EngineContext, voices: Voices) -> None:
+        self.sample_rate, self.speak = voice.sample_rate, voice.speak
+        self.context, self.voices = context, voices
+
+    async def prepare(self) -> None:
+        await asyncio.sleep(1.0)
+        if self.context.language == "xx":
+            raise EngineError("counted", "no such language")
+        self.voices.made.append(self.context.voice_id)
+
+    async def aclose(self) -> None:
+        self.voices.closed.append(self.context.voice_id)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ ENDPOINT_DELAYS = {"eager": (0.35, 0.25, 0.9, 1.25), "normal": (0.5, 0.4, 1.2, 1
 """`turn.turn_eagerness`: seconds of silence after which the user's turn is over, where nothing is known of what was
 said; where it sounds finished; unfinished; dictated (benchmarks/dictation.py)."""
 WORD_DELAY = TurnPolicy().word_delay
-BARGE_IN_DELAY = 0.4
+BARGE_IN_DELAY = 0.35
 "Seconds of speech over the agent that interrupt it, unless only backchannels were understood so far."
 
 
@@ -61,7 +61,7 @@ def turn_policy(agent: AgentConfig, *, text_only: bool, judges: bool = False, su
         unfinished_delay=unfinished,
         dictation_delay=dictation,
         word_delay=max(WORD_DELAY, sure_after),
-        barge_in_delay=BARGE_IN_DELAY if sure_after < BARGE_IN_DELAY else sure_after + 0.05,
+        barge_in_delay=max(BARGE_IN_DELAY, sure_after + 0.05),
         spelling_patience=turn.spelling_patience == "auto",
         fixed_silence=turn.mode == "silence",
         judges=judges,

@@ -36,6 +36,14 @@ WINDOW, HOP = 256, 128
 FREQUENCIES = WINDOW // 2 + 1
 CELL = 128
 
+QUIET = FRAME_SAMPLES * 1e-6
+"Power of a frame in which nobody can be heard: 60 dB below full scale."
+CALM = 0.1
+SETTLED = 10
+PASSED_OVER = 3
+"""After so many frames scored below CALM, so many quiet ones are passed over for each that is looked at: the network is
+what a session costs most, and callers are silent most of the time."""
+
 PREFIX = "If_0_then_branch__Inline_0__"
 "Of the constants of the half of the graph that is for 16 kHz."
 SHAPES = {
@@ -58,16 +66,20 @@ SHAPES = {
 
 
 def create(options: Mapping[str, Any], context: EngineContext) -> VoiceActivityModel:
-    """The `silero` engine. Option `model`: path of another file with the same graph.
+    """The `silero` engine. Options: `model`, path of another file with the same graph; `passed_over`, how many quiet
+    frames of a silent caller are passed over for each that is looked at (0: none).
 
     Raises:
         ConfigError: the model is missing, or the file holds another graph.
     """
+    passed_over = options.get("passed_over", PASSED_OVER)
+    if type(passed_over) is not int or not 0 <= passed_over <= 15:
+        raise ConfigError(f"should be a whole number from 0 to 15, not {passed_over!r}", path="antiphon.vad.passed_over")
     model = options.get("model")
     path = Path(model) if model else _packaged_model()
     if not path.is_file():
         raise ConfigError(f"there is no file {str(path)!r}", path="antiphon.vad.model")
-    return _Model(_network(path.resolve()))
+    return _Model(_network(path.resolve()), passed_over)
 
 
 def _packaged_model() -> Path:
@@ -123,19 +135,21 @@ class Network:
 
 
 class _Model:
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, passed_over: int) -> None:
         self._network = network
+        self._passed_over = passed_over
 
     def stream(self) -> Silero:
         """See VoiceActivityModel."""
-        return Silero(self._network)
+        return Silero(self._network, self._passed_over)
 
 
 class Silero:
     """One caller's detector: the network's recurrent state, the end of the frame before, and room to compute in."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, passed_over: int = PASSED_OVER) -> None:
         self.frame_samples = FRAME_SAMPLES
+        self._most_passed_over = passed_over
         self._network = network
         whole = np.zeros(FRAME_SAMPLES + 2 * CONTEXT_SAMPLES, np.float32)
         self._samples = whole
@@ -151,6 +165,11 @@ class Silero:
         self._into_cell = np.zeros((2, 2 * CELL), np.float32)
         self._gates = np.empty((2, 4 * CELL), np.float32)
         self._memory = np.zeros(CELL, np.float32)
+        self._score = 0.0
+        "Of the newest frame that was looked at."
+        self._calm = 0
+        "Frames that were looked at since the last sound."
+        self._passed_over = 0
 
     def score(self, frame: bytes) -> float:
         """See VoiceActivity."""
@@ -162,9 +181,15 @@ class Silero:
         samples[:CONTEXT_SAMPLES] = samples[FRAME_SAMPLES:-CONTEXT_SAMPLES]
         inside = samples[CONTEXT_SAMPLES:-CONTEXT_SAMPLES]
         np.multiply(np.frombuffer(frame, np.int16), 1 / 32768, out=inside, dtype=np.float32)
+        if self._calm >= SETTLED and self._passed_over < self._most_passed_over and float(inside.dot(inside)) < QUIET:
+            self._passed_over += 1
+            return self._score
+        self._passed_over = 0
         samples[-CONTEXT_SAMPLES:] = inside[-2 : -2 - CONTEXT_SAMPLES : -1]
         self._encode()
-        return self._decide()
+        self._score = self._decide()
+        self._calm = self._calm + 1 if self._score < CALM else 0
+        return self._score
 
     def _encode(self) -> None:
         network = self._network

@@ -166,7 +166,7 @@ class Hums(_Step):
     hums: Words
     into: Duration = 1.0
     "As for barges_in."
-    seconds: Duration = 0.4
+    seconds: Duration = 0.3
     heard_as: str | None = None
 
 
