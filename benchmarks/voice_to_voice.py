@@ -25,7 +25,7 @@ from pathlib import Path
 from statistics import fmean
 
 from antiphon.audio.levels import last_sound
-from antiphon.session.assembly import ENDPOINT_DELAY
+from antiphon.session.assembly import ENDPOINT_DELAYS
 
 from .peers import speech, work
 from .peers.figures import percentile
@@ -116,7 +116,7 @@ def main() -> None:
         path = Path(folder, "speech")
         speech.write(path)
         for chunk, eagerness in ROWS:
-            silence = ENDPOINT_DELAY[eagerness]
+            silence = ENDPOINT_DELAYS[eagerness][0]
             delays = asyncio.run(_row(path, path.read_bytes(), chunk, eagerness, trials))
             if not delays:
                 met = False

@@ -262,10 +262,11 @@ def check_order(call: Call) -> None:
 
 
 def check_interruptions(call: Call) -> None:
-    """Nothing of an interrupted reply sounds later, and a player that stops at the interruption agrees about what was
-    heard, to a word."""
+    """Nothing of an interrupted reply sounds later, unless it is said as a new one because nobody had meant to
+    interrupt; and a player that stops at the interruption agrees about what was heard, to a word."""
     player = Player()
     stopped: set[str] = set()
+    unheard = ""
     events = call.heard
     for index, (at, event) in enumerate(events):
         match event:
@@ -273,6 +274,8 @@ def check_interruptions(call: Call) -> None:
                 player.play(at, event, call)
             case ev.AgentResponse():
                 player.texts[event.event_id] = event.text
+                if event.text.strip() and event.text.strip() in unheard:
+                    stopped -= replies_in(event.text)
             case ev.AgentResponseComplete():
                 player.finished()
             case ev.Interruption():
@@ -287,11 +290,17 @@ def check_interruptions(call: Call) -> None:
                         corrected[then.event_id] = then.corrected
                 said = sum(len(text.split()) for text in corrected.values())
                 assert abs(said - player.words_heard(at)) <= 1
-                stopped |= {word.split("w")[0] for text in player.texts.values() for word in text.split()}
+                unheard = " ".join(player.texts.values())
+                stopped |= replies_in(unheard)
                 player.finished()
             case _:
                 pass
-        assert not stopped & {word.split("w")[0] for word in re.findall(r"r\d+w\d+", player.spoken)}
+        assert not stopped & replies_in(player.spoken)
+
+
+def replies_in(text: str) -> set[str]:
+    """Whose words these are."""
+    return set(re.findall(r"(r\d+)w\d+", text))
 
 
 class Player:

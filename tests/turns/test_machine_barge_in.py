@@ -90,7 +90,7 @@ def test_a_word_that_is_no_backchannel_interrupts_and_is_answered() -> None:
 
 def test_a_short_word_whose_text_does_not_come_is_let_go() -> None:
     """The agent is not held for ever, and the text is void when it comes after all."""
-    policy = TurnPolicy(transcript_timeout=2.0)
+    policy = TurnPolicy(held_limit=2.0)
     machine, commands = play([*WORD, (9.0, ob.Heard(2, "stop"))], policy)
     assert commands[-1] == (pytest.approx(6.6), ob.Release(1))
     assert machine.state is State.AGENT_SPEAKING

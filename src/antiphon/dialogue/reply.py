@@ -251,8 +251,7 @@ class Reply:
         if self._settings.output_format is None or self._fillers:
             return
         if not self._clauses and self._thinking and (rest := self._splitter.flush()) and rest[0].strip():
-            self._speak(self._answer(), rest, now)
-            return
+            self._speak(self._answer(), rest, now)  # and if that is there sooner, the filler falls
         if not text:
             return
         message = Message(filler=True, complete=True)
@@ -351,8 +350,9 @@ class Reply:
             self._messages.insert(len(self._messages) - (0 if self._messages[-1].complete else 1), message)
             self._show(message, now)
         piece = clause.take()
-        at = max(now, self._ends_at)
-        message.playback.sent(piece.seconds, at, piece.marks)
+        # What follows on what is still to sound needs no time to begin.
+        leaves = now if now >= self._ends_at else self._ends_at - message.playback.delay
+        at = message.playback.sent(piece.seconds, leaves, piece.marks)
         self._ends_at = at + piece.seconds
         self._sent += 1
         event = ev.AgentAudio(audio=piece.audio, event_id=self._ids.next(), alignment=piece.alignment)

@@ -11,8 +11,9 @@ from antiphon.errors import EngineError
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 5.0
+PATIENCE = 2.0
 "Seconds that rehearsing one line may take: a voice that is slower will be asked when the line is needed."
+ATTEMPTS = 3
 
 
 class Rehearsed:
@@ -37,11 +38,13 @@ class Rehearsed:
             text = line.strip()
             if not text or text in self._lines:
                 continue
-            try:
-                async with asyncio.timeout(PATIENCE), closing(self._voice.speak(text)) as pieces:
-                    self._lines[text] = [speech async for speech in pieces]
-            except (EngineError, TimeoutError) as error:
-                logger.warning("a line could not be rehearsed: %s", error)
+            for _ in range(ATTEMPTS):
+                try:
+                    async with asyncio.timeout(PATIENCE), closing(self._voice.speak(text)) as pieces:
+                        self._lines[text] = [speech async for speech in pieces]
+                    break
+                except (EngineError, TimeoutError) as error:
+                    logger.warning("a line could not be rehearsed: %s", error)
 
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
         """From memory, or by the voice."""

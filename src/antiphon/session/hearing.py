@@ -16,7 +16,8 @@ from antiphon.audio.echo import EchoGate
 from antiphon.audio.formats import AudioFormat
 from antiphon.audio.framing import Framer
 from antiphon.audio.levels import last_sound
-from antiphon.engines.base import SAMPLE_RATE, Recognition, SpeechToText, TurnDetector, VoiceActivity, closing
+from antiphon.engines.base import SAMPLE_RATE, Recognition, SpeechToText, TurnDetector, VoiceActivity
+from antiphon.engines.cascades.progress import progress
 from antiphon.errors import EngineError
 from antiphon.protocol.events import VadScore
 from antiphon.record.journal import Journal
@@ -157,10 +158,13 @@ class Hearing:
         self._endpointing.settled()
 
     async def listen(self, observe: Callable[[Observation], None]) -> None:
-        """Pass transcripts on until cancelled. Raises EngineError; that they end by themselves is one, too."""
+        """Pass transcripts on until cancelled. Raises EngineError; that they end by themselves is one, too.
+
+        A recogniser that does not let go is left behind: a caller who has hung up must not wait for it.
+        """
         guess = ""
-        async with closing(self._recognition.transcripts()) as transcripts:
-            async for transcript in transcripts:
+        async with progress("stt", self._recognition.transcripts()) as transcripts:
+            while (transcript := await transcripts.wait()) is not None:
                 self._journal.engine("stt", {"text": transcript.text, "final": transcript.final})
                 if transcript.final:
                     guess = ""

@@ -257,7 +257,7 @@ def _told(at: float, body: Mapping[str, Any]) -> str:
     if "out" in body:
         message = dict(body["out"])
         kind = message.pop("type", "?")
-        rest = next(iter(message.values()), {}) if len(message) == 1 else message
+        rest: Any = next(iter(message.values())) if len(message) == 1 else message
         return f"{at:10.3f}  agent  {kind} {_short(rest)}"
     seen = dict(body["saw"])
     return f"{at:10.3f}  saw    {seen.pop('kind', '?')} {_short(seen)}"

@@ -94,6 +94,8 @@ class TurnPolicy:
     "There is a turn detector to ask."
     transcript_timeout: float = 8.0
     "How long to wait for speech-to-text before asking the user again."
+    held_limit: float = 1.5
+    "The same while the reply is held: silence is worse than a backchannel talked over."
     reprompt_after: float = 0.4
     "Speech at least that long deserves an answer even if nothing was understood."
     # Preparing an answer before that is certain.
@@ -408,7 +410,7 @@ class TurnMachine:
                 self._alarm = NEVER
                 return self._end_utterance()
             return self._discard_utterance()
-        self._alarm = now + self.policy.transcript_timeout
+        self._alarm = now + min(self.policy.transcript_timeout, self.policy.held_limit)
         if self._speech >= self.policy.cough or self._meant:
             return self._end_utterance()
         if not self._awaiting:
@@ -762,7 +764,7 @@ class TurnMachine:
         commands += self._think(begin(self.reply + 1), now)
         if self._awaiting and not self._pausing and self._may_be_interrupted():
             commands += self._hold(now)
-            self._alarm = now + self.policy.transcript_timeout
+            self._alarm = now + min(self.policy.transcript_timeout, self.policy.held_limit)
             return commands
         return commands + self._hear_out(now)
 

@@ -31,6 +31,8 @@ class Progress(Generic[T]):
     def __init__(self, engine: str) -> None:
         self._engine = engine
         self._items: asyncio.Queue[T | EngineError | None] = asyncio.Queue(maxsize=1)
+        self.left = False
+        "Nobody reads any more."
 
     async def next(self, limit: float) -> T | None:
         """The next item, None at the end.
@@ -66,13 +68,16 @@ class Progress(Generic[T]):
         try:
             async with closing(stream):
                 async for item in stream:
+                    if self.left:
+                        return
                     await self._items.put(item)
         except EngineError as error:
             end = error
         except Exception as error:  # a door: the fault of a stranger's engine must not end the conversation
             logger.exception("an engine has a fault", extra={"engine": self._engine})
             end = EngineError(self._engine, f"has a fault: {error!r}")
-        await self._items.put(end)
+        if not self.left:
+            await self._items.put(end)
 
 
 @asynccontextmanager
@@ -84,6 +89,7 @@ async def progress(engine: str, stream: AsyncIterator[T]) -> AsyncGenerator[Prog
     try:
         yield items
     finally:
+        items.left = True
         task.cancel()
         _clinging.add(task)
         task.add_done_callback(_let_go)

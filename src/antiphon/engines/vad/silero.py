@@ -74,7 +74,9 @@ def create(options: Mapping[str, Any], context: EngineContext) -> VoiceActivityM
     """
     passed_over = options.get("passed_over", PASSED_OVER)
     if type(passed_over) is not int or not 0 <= passed_over <= 15:
-        raise ConfigError(f"should be a whole number from 0 to 15, not {passed_over!r}", path="antiphon.vad.passed_over")
+        raise ConfigError(
+            f"should be a whole number from 0 to 15, not {passed_over!r}", path="antiphon.vad.passed_over"
+        )
     model = options.get("model")
     path = Path(model) if model else _packaged_model()
     if not path.is_file():
