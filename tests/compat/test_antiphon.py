@@ -128,6 +128,7 @@ def test_what_memory_heard_is_what_the_server_says_was_heard(server: str) -> Non
             while (remaining := memory.remaining()) or len(memory.heard()) < len(HELLO) * 0.03 * 32_000:  # noqa: ASYNC110
                 await asyncio.sleep(max(remaining, 0.02))
             greeting = len(memory.heard())
+            await asyncio.sleep(1.0)  # silence after it tells the server that this microphone hears no loudspeaker
             speaking.set()
             await until(call, AgentAudio, 15)
             speaking.set()

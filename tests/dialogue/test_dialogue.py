@@ -16,6 +16,7 @@ from antiphon.engines.base import Speech, TextDelta, ToolCall
 from antiphon.protocol import events as ev
 from antiphon.turns import observations as ob
 from antiphon.turns.machine import State, TurnPolicy
+from antiphon.turns.playback import DELAY
 
 World = Callable[..., Any]
 
@@ -152,7 +153,7 @@ def test_a_tool_may_wait_for_the_agents_words(world: World) -> None:
     scene.give(it.Thought(1, 0, TextDelta(said)), it.Thought(1, 0, ToolCall("c", "look", {})), it.ThoughtsOver(1, 0))
     assert ran == []
     scene.rest(5.0)
-    assert ran == [pytest.approx(0.05 * len(said))]
+    assert ran == [pytest.approx(DELAY + 0.05 * len(said))]
 
 
 def test_nobody_waits_for_a_tool_that_runs_beside(world: World) -> None:

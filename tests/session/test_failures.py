@@ -146,7 +146,7 @@ def test_an_agent_that_can_no_longer_hear_says_so_and_hangs_up(call: Hold, where
 
 def test_hearing_that_breaks_while_the_agent_speaks_settles_what_was_heard(call: Hold) -> None:
     """The record holds what the user heard of the sentence, not the whole of it."""
-    held = call([BargeIn(into=0.8)], **broken(stt=Ears(breaks="feed")))
+    held = call([BargeIn(into=0.95)], **broken(stt=Ears(breaks="feed")))
     (correction,) = held.events(ev.AgentResponseCorrection)
     assert correction.original.startswith(correction.corrected)
 

@@ -25,7 +25,7 @@ Run = Callable[[Coroutine[Any, Any, list[Call]]], list[Call]]
 AGENT = {
     "conversation_config": {
         "agent": {
-            "first_message": "Hello there.",
+            "first_message": "Hello there, this is a greeting of some length.",
             "prompt": {"tools": [{"type": "client", "name": "look", "expects_response": True}]},
         },
         "turn": {"soft_timeout_config": {"timeout_seconds": 0.4, "message": "Hm."}, "speculative_turn": True},

@@ -116,6 +116,8 @@ WAITING = 256
 "Pieces sent that may wait: more than are sent ahead."
 MUCH = 0.4
 "Part of the lags at which there must have been sound."
+EACH = 6
+"Silent frames that rule out a lag, each with sound to be heard at it: no path is left when every lag is ruled out."
 
 
 class EchoGate:
@@ -133,6 +135,8 @@ class EchoGate:
         self._no_path = False
         "Much was sent, and nothing came back."
         self._unanswered = 0
+        self._ruled_out = np.zeros(LAGS - EARLY - 1, np.float32)
+        "Silent frames that speak against each lag."
         self._base = 0
         "Row number of what is first in the tables below."
         self._written = -1
@@ -353,11 +357,15 @@ class EchoGate:
 
     def _look_for_no_path(self, first: int, sounding: int) -> None:
         """Count silent frames in which something was to be heard, however late."""
+        np = load_numpy()
+        loud = self._raw[first - LAGS + 1 : first - EARLY].max(axis=1) > self._loudest - RANGE / 2
         if sounding >= ANSWER:
             self._unanswered = max(0, self._unanswered - ANSWER)
-        elif float((self._raw[first - LAGS + 1 : first - EARLY].max(axis=1) > self._loudest - RANGE / 2).mean()) > MUCH:
-            self._unanswered += 1
-        if self._unanswered >= UNANSWERED:
+            self._ruled_out = np.maximum(self._ruled_out - ANSWER * loud, 0.0)
+        else:
+            self._unanswered += float(loud.mean()) > MUCH
+            self._ruled_out += loud
+        if self._unanswered >= UNANSWERED or float(self._ruled_out.min()) >= EACH:
             self._no_path = True
 
     def _correlate(self, row: int, levels: Levels) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from unicodedata import east_asian_width
 
 from antiphon.audio.convert import Encoder
 from antiphon.audio.formats import AudioFormat
@@ -16,8 +17,9 @@ CHUNK = 0.2
 LEAD = 0.4
 """Seconds that a piece may leave before it is due, after the first: enough for a jittery network, little enough that an
 interruption leaves hardly anything to take back."""
-EVEN_PACE = 15.0
-"Characters a second that speech is assumed to run at where the voice gives no timings."
+EVEN_PACE, WIDE_PACE = 15.0, 5.5
+"""Characters a second that speech is assumed to run at where the voice gives no timings and is not done with the
+clause; the second, of scripts whose characters are syllables or words."""
 
 
 @dataclass(slots=True)
@@ -128,6 +130,11 @@ class Clause:
         alignment, marks = self._align(seconds, last=self.empty)
         return Piece(audio, seconds, alignment, marks)
 
+    def _pace(self) -> float:
+        if self.over:
+            return self._length / max(self._made, 0.01)
+        return WIDE_PACE if east_asian_width(self.text[0]) == "W" else EVEN_PACE
+
     def _align(self, seconds: float, *, last: bool) -> tuple[Alignment | None, list[tuple[float, int]]]:
         marks: list[tuple[float, int]] = []
         chars: list[str] = []
@@ -143,7 +150,7 @@ class Clause:
             starts.append(round(offset * 1000))
             durations.append(round(duration * 1000))
         if not marks and not self._chars and self._begun < self._length:
-            self._begun = self._length if last else min(self._length, int(until * EVEN_PACE))
+            self._begun = self._length if last else min(self._length, int(until * self._pace()))
             marks.append((seconds, self._start + self._begun))
         self._left = until
         return (Alignment(chars, starts, durations) if chars else None), marks
