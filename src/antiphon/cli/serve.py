@@ -19,6 +19,9 @@ def serve(
     public_url: Annotated[str | None, typer.Option(help="The server's address as clients see it.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate; with --tls-key: https and wss.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM private key.")] = None,
+    allow_client_config: Annotated[
+        bool | None, typer.Option("--allow-client-config", help="Let clients bring their own agent.")
+    ] = None,
 ) -> None:
     """Serve the agents of a folder.
 
@@ -38,6 +41,7 @@ def serve(
             public_url=public_url,
             tls_cert=tls_cert,
             tls_key=tls_key,
+            allow_client_config=allow_client_config,
         )
     except AntiphonError as error:
         typer.echo(f"antiphon: {error}", err=True)

@@ -3,6 +3,7 @@
     /v1/convai/conversation                     websocket.py        raw ASGI: a conversation is two callables
     /v1/convai/conversation/get-signed-url      rest/conversations.py
     /v1/convai/conversations/{id}               rest/conversations.py
+    /v1/convai/orchestrator                     orchestrator.py     the same, with an agent that the client brings
     /health                                     rest/health.py
 
 FastAPI answers what is not a conversation. Agents and their engines are loaded before the first request and freed after
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
@@ -27,16 +28,20 @@ from antiphon.agents.folder import FolderWorkspace
 from antiphon.engines.registry import Registry
 from antiphon.errors import AntiphonError, ConfigError
 from antiphon.session.engines import Engines, load_engines
+from antiphon.session.tools.hosts import HostPolicy
 
 from .alongside import alongside
 from .auth import Authority
 from .conversations import ConversationFolder
 from .keys import signing_secret, workspace_key
+from .orchestrator import PATH as ORCHESTRATOR_PATH
+from .orchestrator import OrchestratorRoute
 from .rest import conversations, health
 from .rest.errors import add_error_answers
 from .services import Services
 from .sessions import Sessions
 from .settings import Settings
+from .webhooks import Deliveries
 from .websocket import PATH, ConversationRoute
 
 
@@ -76,7 +81,7 @@ class Application:
         self._random_bits = random_bits
         self._announce_key = announce_key
         self._rest = _rest()
-        self._conversation: ConversationRoute | None = None
+        self._sockets: dict[str, ConversationRoute] = {}
         self.services: Services | None = None
         "What its doors share, once it runs."
 
@@ -85,8 +90,8 @@ class Application:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "websocket":
-            if scope["path"] == PATH and self._conversation is not None:
-                await self._conversation(scope, receive, send)
+            if (route := self._sockets.get(scope["path"])) is not None:
+                await route(scope, receive, send)
             else:
                 await _no_socket_here(receive, send)
         else:
@@ -116,17 +121,27 @@ class Application:
                 authority=self._authority(),
                 sessions=Sessions(conversations, settings.max_sessions),
                 conversations=conversations,
+                deliveries=Deliveries(self._webhook_hosts(), conversations.document, self._epoch),
+                tool_hosts=_hosts("tool_hosts", settings.tool_hosts),
                 epoch=self._epoch,
                 clock=self._clock,
                 random_bits=self._random_bits,
             )
             self.services = self._rest.state.services = services
-            self._conversation = ConversationRoute(services)
-            async with alongside(services.sessions.write_down()):
+            self._sockets = {PATH: ConversationRoute(services)}
+            if settings.allow_client_config:
+                self._sockets[ORCHESTRATOR_PATH] = OrchestratorRoute(services)
+            deliveries = services.deliveries.running(settings.shutdown_timeout)
+            async with deliveries, alongside(services.sessions.write_down()):
                 try:
                     yield services
                 finally:
                     await services.sessions.stop(settings.shutdown_timeout)
+
+    def _webhook_hosts(self) -> HostPolicy:
+        """Where webhooks may go: this machine too, if only this machine can ask for them."""
+        local = ("127.0.0.0/8", "::1") if self._settings.is_local else ()
+        return _hosts("webhook_hosts", (*self._settings.webhook_hosts, *local))
 
     async def _load_engines(self, agent: AgentConfig, workspace: FolderWorkspace) -> Engines:
         try:
@@ -189,3 +204,10 @@ async def _no_socket_here(receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"application/json")]
     await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
+
+
+def _hosts(setting: str, allowed: Sequence[str]) -> HostPolicy:
+    try:
+        return HostPolicy(allowed)
+    except ConfigError as error:
+        raise ConfigError(error.message, path=setting) from error

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from antiphon.agents.folder import FolderWorkspace
 from antiphon.engines.registry import Registry
 from antiphon.session.engines import Engines
+from antiphon.session.tools.hosts import HostPolicy
 
 from .auth import Authority
 from .conversations import ConversationFolder
 from .sessions import Sessions
 from .settings import Settings
+from .webhooks import Deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,10 @@ class Services:
     authority: Authority
     sessions: Sessions
     conversations: ConversationFolder
+    deliveries: Deliveries
+    "Post-call webhooks under way."
+    tool_hosts: HostPolicy
+    "Where the tools of the workspace's agents may be."
     epoch: Callable[[], float]
     "Seconds since 1970."
     clock: Callable[[], float]

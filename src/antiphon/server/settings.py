@@ -11,6 +11,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -31,7 +32,7 @@ from antiphon.errors import ConfigError
 
 PREFIX = "ANTIPHON_"
 
-COMMAND_LINE = ("host", "port", "agents", "data", "public_url", "tls_cert", "tls_key")
+COMMAND_LINE = ("host", "port", "agents", "data", "public_url", "tls_cert", "tls_key", "allow_client_config")
 "Settings that `antiphon serve` also takes as options; a key on a command line would be there for all to read."
 
 
@@ -94,6 +95,19 @@ class Settings(BaseSettings):
     llm_models: Mapping[str, LanguageModelEndpoint] = {}
     """Language models by name: a pattern (`gpt-*`, `*`) -> `base_url`, `model`, `api_key`. An agent that names a model
     which no pattern matches is refused at the start. As an environment variable: the same as JSON."""
+    allow_client_config: bool = False
+    """Whether clients may bring their own agent, at `/v1/convai/orchestrator`: with the workspace key, or from this
+    machine while the server listens on loopback only and has no `public_url`."""
+    client_config_engines: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """What such an agent may name in its `antiphon` block beyond the defaults: an engine (`openai`), one of its options
+    (`openai.base_url`), all of them (`scripted.*`); and `custom_llm`, `mcp_servers`, `base_url`, `request_headers`
+    for those fields anywhere. In the environment, separated by commas."""
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Hosts, addresses and networks (`10.0.0.0/8`) that post-call webhooks may go to though they are not public. While
+    the server listens on loopback only, its own machine is one. In the environment, separated by commas."""
+    tool_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Hosts, addresses and networks that agents' webhook tools and MCP servers may be at though they are not public: a
+    model or a caller must not reach what only this machine can. In the environment, separated by commas."""
     initiation_timeout: Annotated[float, Field(ge=0)] = 1.0
     "Seconds to wait for a client's initiation before its conversation begins with the agent's defaults."
     ping_interval: Annotated[float, Field(gt=0)] = 5.0
@@ -142,6 +156,15 @@ class Settings(BaseSettings):
             elif name:
                 where = _variable(where)
             raise ConfigError(problem["msg"].removeprefix("Value error, "), path=where) from error
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs of this machine can call: it listens on loopback and has no public address."""
+        try:
+            loopback = self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            loopback = False
+        return loopback and self.public_url is None
 
     @property
     def models(self) -> dict[str, dict[str, Any]]:

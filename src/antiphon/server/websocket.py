@@ -18,13 +18,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qs
 
+import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.agents.config import AgentConfig
 from antiphon.agents.initiation import initiate, time_variables
+from antiphon.agents.workspace import Workspace
 from antiphon.audio.formats import parse_format
 from antiphon.errors import AntiphonError, RemoteProtocolError, SessionError
 from antiphon.protocol.codec import client_json, encode_server
@@ -37,14 +39,17 @@ from antiphon.protocol.events import (
 )
 from antiphon.protocol.server import ServerProtocol, close_reason, conversation_id
 from antiphon.session.assembly import assemble
-from antiphon.session.engines import load_engines
+from antiphon.session.casting import Casting
+from antiphon.session.engines import Engines, load_engines
 from antiphon.session.session import Ending, Session
+from antiphon.session.tools.hosts import HostPolicy
 
 from .auth import API_KEY_HEADER, AuthorizationMethod
 from .early import EarlyMessages
 from .refusals import refusal
 from .services import Services
 from .sessions import LiveConversation
+from .webhooks import PostCallWebhook
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +61,23 @@ SLICE = 0.25
 "Seconds of audio given to a session in one go: hearing it takes the processor, and other sessions want it too."
 MESSAGES_IN_A_ROW = 64
 "Messages read before other sessions get their turn: a full receive buffer holds thousands."
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """What a client that was let in gets to talk to."""
+
+    agent: AgentConfig
+    method: AuthorizationMethod
+    workspace: Workspace
+    "What the agent's tools come from."
+    hosts: HostPolicy
+    "Where those may be."
+    environment: Mapping[str, str] | None = None
+    "What its `env_var_label` fields name; None: the environment of the process."
+    engines: Engines | None = None
+    "Those that the agent has as its document has it; None: they are made for this conversation."
+    webhook: PostCallWebhook | None = None
+    "Where the record goes when it is written."
 
 
 class ConversationRoute:
@@ -83,16 +105,19 @@ class ConversationRoute:
 
     async def _converse(self, client: Client) -> None:
         services = self._services
-        agent, method = await self._admit(client)
+        admission = await self._admit(client)
+        agent = admission.agent
         identifier = conversation_id(services.random_bits(160))
-        conversation = Conversation(services, client, agent, method, identifier)
+        conversation = Conversation(services, client, admission, identifier)
         async with services.sessions.begin(identifier, agent.agent_id, conversation.hang_up) as live:
             logger.info("conversation begins", extra={"conversation_id": identifier, "agent_id": agent.agent_id})
             ending = await conversation.hold(live)
             logger.info("conversation ended", extra={"conversation_id": identifier, "reason": ending.reason})
             await client.close(ending.close_code, ending.reason)
+        if admission.webhook is not None:
+            services.deliveries.post(admission.webhook, identifier)
 
-    async def _admit(self, client: Client) -> tuple[AgentConfig, AuthorizationMethod]:
+    async def _admit(self, client: Client) -> Admission:
         agent_id = client.query("agent_id")
         if agent_id is None:
             raise RemoteProtocolError("the address names no agent_id", error_type="missing_fields")
@@ -104,7 +129,8 @@ class ConversationRoute:
             key=client.header(API_KEY_HEADER),
             now=self._services.epoch(),
         )
-        return agent, method
+        services = self._services
+        return Admission(agent, method, services.workspace, services.tool_hosts, engines=services.engines[agent_id])
 
 
 class Client:
@@ -127,6 +153,12 @@ class Client:
         """A header of the handshake. `name` in lower case."""
         wanted = name.encode("ascii")
         return next((value.decode("latin-1") for key, value in self._scope["headers"] if key == wanted), None)
+
+    @property
+    def address(self) -> str | None:
+        """Where it calls from, as far as the server can tell."""
+        peer = self._scope.get("client")
+        return peer[0] if peer else None
 
     async def receive(self) -> str | None:
         """The text of the next message; None: it has closed, or is gone. Raises RemoteProtocolError."""
@@ -170,11 +202,10 @@ class Conversation:
         self,
         services: Services,
         client: Client,
-        agent: AgentConfig,
-        method: AuthorizationMethod,
+        admission: Admission,
         identifier: str,
     ) -> None:
-        config = agent.conversation_config
+        config = admission.agent.conversation_config
         metadata = ConversationMetadata(
             conversation_id=identifier,
             agent_output_audio_format=config.tts.agent_output_audio_format,
@@ -182,8 +213,7 @@ class Conversation:
         )
         self._services = services
         self._client = client
-        self._agent = agent
-        self._method: AuthorizationMethod = method
+        self._admission = admission
         self._protocol = ServerProtocol(metadata)
         self._input_format = parse_format(metadata.user_input_audio_format)
         self._early = EarlyMessages(self._input_format)
@@ -223,7 +253,8 @@ class Conversation:
 
     async def _run(self, live: LiveConversation) -> Ending | AntiphonError:
         """Wait for the initiation, put the session together, run it."""
-        services, agent = self._services, self._agent
+        services, admission = self._services, self._admission
+        agent = admission.agent
         started_at = services.epoch()
         initiation = await self._initiated()
         if self._verdict is not None:
@@ -238,12 +269,22 @@ class Conversation:
                 **time_variables(started_at, agent.conversation_config.agent.prompt.timezone),
             },
         )
+        models = services.settings.models
         engines = await load_engines(
             configured,
             services.registry,
-            models=services.settings.models,
-            workspace=services.workspace,
-            base=services.engines[agent.agent_id],
+            models=models,
+            workspace=admission.workspace,
+            base=admission.engines,
+            environment=admission.environment,
+        )
+        casting = Casting(
+            services.registry,
+            models=models,
+            workspace=admission.workspace,
+            base=engines,
+            others=list(services.engines.values()),
+            environment=admission.environment,
         )
         try:
             if self._verdict is not None:
@@ -259,12 +300,16 @@ class Conversation:
                     "started_at": started_at,
                     "user_id": initiation.user_id,
                     "initiation": client_json(initiation),
-                    "authorization_method": self._method,
+                    "authorization_method": admission.method,
                 },
+                workspace=admission.workspace,
+                hosts=admission.hosts,
+                casting=casting,
             )
             self._begin(session)
             return await session.run()
         finally:
+            await casting.aclose()
             await engines.aclose()  # those that an override asked for; the agent's own stay
 
     async def _initiated(self) -> ConversationInitiation:

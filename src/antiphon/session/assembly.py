@@ -234,7 +234,7 @@ class Part:
             system_variables=self._system_variables,
             hosts=self._hosts,
             mcp_server_ids=config.agent.prompt.mcp_server_ids,
-            languages=[config.agent.language, *config.language_presets],
+            languages=[(agent.origin or agent).conversation_config.agent.language, *config.language_presets],
             sounds=not config.conversation.text_only,
             user_turns=lambda: sum(isinstance(entry, UserSaid) for entry in self._transcript.entries),
             approves="mcp_tool_call" in client_events(agent),
@@ -269,7 +269,7 @@ class Part:
             raise SessionError("this conversation cannot change its language or its agent")
         before, stt, variables = self._agent, self._engines.stt, self._tools.variables
         if isinstance(wanted, SwitchLanguage):
-            agent = in_language(before, wanted.language)
+            agent = in_language(dataclasses.replace(before, dynamic_variables=variables), wanted.language)
         else:
             other = await self._casting.agent(wanted.agent_id)
             agent = transferred(

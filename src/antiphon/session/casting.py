@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -28,12 +28,15 @@ class Casting:
         models: Mapping[str, Mapping[str, Any]],
         workspace: Workspace | None,
         base: Engines,
+        others: Sequence[Engines] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._registry = registry
         self._models = models
         self._workspace = workspace
         self._base = base
+        self._others = others
+        "Engines that are there anyway: those of the other agents."
         self._environment = environment
         self._made: list[Engines] = []
         "Sets with engines of their own."
@@ -53,7 +56,7 @@ class Casting:
                     self._registry,
                     models=self._models,
                     workspace=self._workspace,
-                    others=self._made,
+                    others=[*self._made, *self._others],
                     environment=self._environment,
                 )
             except (ConfigError, EngineError) as error:
