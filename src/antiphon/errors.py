@@ -7,7 +7,9 @@ AntiphonError
 ├── EngineError             speech-to-text, language model, ... failed; `retryable` says whether another try may help
 ├── ConfigError             an agent's file or a setting is wrong; `path` says where
 ├── AuthError               who are you?
-├── NotFoundError           no agent, tool, secret, conversation of that id
+├── StoreError              what is kept cannot be reached, or not be changed like that
+│   ├── NotFoundError           no agent, tool, secret, conversation of that id
+│   └── ConflictError           it is there already, or was changed by somebody else
 └── SessionError            a conversation cannot go on, or is not in the state that a call needs
 """
 
@@ -67,7 +69,15 @@ class AuthError(AntiphonError):
         self.status = status
 
 
-class NotFoundError(AntiphonError):
+class StoreError(AntiphonError):
+    """What is kept cannot be reached, or not be changed like that."""
+
+
+class ConflictError(StoreError):
+    """It is there already, or was changed by somebody else at the same time."""
+
+
+class NotFoundError(StoreError):
     """There is nothing of that id. `kind` is what was looked for: agent, tool, secret, ..."""
 
     def __init__(self, kind: str, identifier: str) -> None:

@@ -27,7 +27,7 @@ def lifespan(agents: Path, data: Path, **settings: Any) -> list[dict[str, Any]]:
             said.append(message)
             if message["type"] == "lifespan.startup.complete":
                 assert app.services is not None
-                assert sorted(app.services.engines) == ["desk", "private", "voice"]
+                assert sorted(app.services.engines.agent_ids) == ["desk", "private", "voice"]
 
         await app({"type": "lifespan"}, incoming.get, send)
 

@@ -23,16 +23,16 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
-from antiphon.agents.config import AgentConfig
 from antiphon.agents.folder import FolderWorkspace
 from antiphon.engines.registry import Registry
 from antiphon.errors import AntiphonError, ConfigError
-from antiphon.session.engines import Engines, load_engines
 from antiphon.session.tools.hosts import HostPolicy
+from antiphon.store.store import open_store
 
 from .alongside import alongside
 from .auth import Authority
 from .conversations import ConversationFolder
+from .engine_pool import EnginePool
 from .keys import signing_secret, workspace_key
 from .orchestrator import PATH as ORCHESTRATOR_PATH
 from .orchestrator import OrchestratorRoute
@@ -43,6 +43,7 @@ from .sessions import Sessions
 from .settings import Settings
 from .webhooks import Deliveries
 from .websocket import PATH, ConversationRoute
+from .workspace import StoredWorkspace
 
 
 def create_app(
@@ -104,17 +105,21 @@ class Application:
         Raises:
             ConfigError: an agent, an engine or a setting is wrong; `path` says where.
             EngineError: an engine failed to start.
+            StoreError: the database cannot be reached.
         """
         settings = self._settings
         conversations = ConversationFolder(settings.data / "conversations")
-        workspace = FolderWorkspace.load(settings.agents)
+        files = FolderWorkspace.load(settings.agents)
         async with AsyncExitStack() as stack:
-            engines: dict[str, Engines] = {}
-            for agent in workspace.agents:
-                engines[agent.agent_id] = loaded = await self._load_engines(agent, workspace)
-                stack.push_async_callback(loaded.aclose)
+            store = await stack.enter_async_context(open_store(settings.database_url))
+            workspace = StoredWorkspace(files, store.resources)
+            engines = EnginePool(self._registry, workspace, settings.models)
+            stack.push_async_callback(engines.aclose)
+            for agent in files.agents:
+                await engines.preload(agent)
             services = Services(
                 settings=settings,
+                store=store,
                 workspace=workspace,
                 registry=self._registry,
                 engines=engines,
@@ -142,14 +147,6 @@ class Application:
         """Where webhooks may go: this machine too, if only this machine can ask for them."""
         local = ("127.0.0.0/8", "::1") if self._settings.is_local else ()
         return _hosts("webhook_hosts", (*self._settings.webhook_hosts, *local))
-
-    async def _load_engines(self, agent: AgentConfig, workspace: FolderWorkspace) -> Engines:
-        try:
-            return await load_engines(agent, self._registry, models=self._settings.models, workspace=workspace)
-        except ConfigError as error:
-            if error.path.startswith(agent.path):
-                raise
-            raise ConfigError(error.message, path=agent.place(error.path)) from error
 
     def _authority(self) -> Authority:
         settings = self._settings

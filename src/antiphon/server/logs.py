@@ -25,6 +25,6 @@ def log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    # Their INFO lines hold whole addresses, and those hold signatures.
-    for name in ("uvicorn", "httpx", "httpx2", "mcp"):
+    # Their INFO lines hold whole addresses, and those hold signatures, or tell of every start what nobody asks.
+    for name in ("uvicorn", "httpx", "httpx2", "mcp", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -49,7 +49,7 @@ class OrchestratorRoute(ConversationRoute):
         if webhook is not None:
             await services.deliveries.check(webhook)
         agent = configuration(setup, services.settings.client_config_engines)
-        return Admission(agent, method, FolderWorkspace(), HostPolicy(), environment={}, webhook=webhook)
+        return Admission(agent, method, FolderWorkspace(), HostPolicy(), environment={}, pooled=False, webhook=webhook)
 
     async def _setup(self, client: Client) -> EnclaveSetup:
         try:

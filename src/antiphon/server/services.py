@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from antiphon.agents.folder import FolderWorkspace
 from antiphon.engines.registry import Registry
-from antiphon.session.engines import Engines
 from antiphon.session.tools.hosts import HostPolicy
+from antiphon.store.store import Store
 
 from .auth import Authority
 from .conversations import ConversationFolder
+from .engine_pool import EnginePool
 from .sessions import Sessions
 from .settings import Settings
 from .webhooks import Deliveries
+from .workspace import StoredWorkspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +23,11 @@ class Services:
     """Loaded and ready, from start to stop."""
 
     settings: Settings
-    workspace: FolderWorkspace
+    store: Store
+    workspace: StoredWorkspace
     registry: Registry
-    engines: Mapping[str, Engines]
-    "Those of every agent as its file has it, by agent id."
+    engines: EnginePool
+    "Those of the agents that are in use."
     authority: Authority
     sessions: Sessions
     conversations: ConversationFolder
@@ -39,3 +41,8 @@ class Services:
     "Seconds on the event loop's time base; of conversations, whose latencies are told in milliseconds."
     random_bits: Callable[[int], int]
     "An integer of so many random bits, as `secrets.randbits`."
+
+    def new_id(self, prefix: str) -> str:
+        """A new id, as `agent_0123...`: the prefix and 28 characters that nobody can guess."""
+        alphabet, bits = "0123456789abcdefghjkmnpqrstvwxyz", self.random_bits(140)
+        return f"{prefix}_" + "".join(alphabet[bits >> 5 * place & 31] for place in range(28))

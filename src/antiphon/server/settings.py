@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     "Folder of the agents' files, one `*.json` per agent."
     data: Path = Path("data")
     "Folder of what the server keeps: conversations, the generated workspace key, the secret behind signed addresses."
+    database: SecretStr | None = None
+    """Where agents, tools, keys and conversations are kept: `postgresql://user:password@host/name`, or
+    `sqlite:///path/to/file.db`. Left out, it is `antiphon.db` in the data folder."""
     public_url: Annotated[str | None, AfterValidator(_web_address)] = None
     """The server's address as clients see it, as `https://voice.example.com/prefix`; signed addresses begin with it.
     Left out, they follow the request that asks for one."""
@@ -126,6 +129,13 @@ class Settings(BaseSettings):
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("tls_cert and tls_key are needed together")
         return self
+
+    @property
+    def database_url(self) -> str:
+        """`database`, or where it is when nothing is said."""
+        if self.database is not None:
+            return self.database.get_secret_value()
+        return f"sqlite:///{(self.data / 'antiphon.db').absolute()}"
 
     @classmethod
     def load(cls, config: Path | None = None, **overrides: Any) -> Settings:

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
@@ -74,8 +76,8 @@ class Admission(msgspec.Struct, frozen=True):
     "Where those may be."
     environment: Mapping[str, str] | None = None
     "What its `env_var_label` fields name; None: the environment of the process."
-    engines: Engines | None = None
-    "Those that the agent has as its document has it; None: they are made for this conversation."
+    pooled: bool = True
+    "The agent is one of the workspace: others will use its engines too."
     webhook: PostCallWebhook | None = None
     "Where the record goes when it is written."
 
@@ -130,7 +132,7 @@ class ConversationRoute:
             now=self._services.epoch(),
         )
         services = self._services
-        return Admission(agent, method, services.workspace, services.tool_hosts, engines=services.engines[agent_id])
+        return Admission(agent, method, services.workspace, services.tool_hosts)
 
 
 class Client:
@@ -269,24 +271,7 @@ class Conversation:
                 **time_variables(started_at, agent.conversation_config.agent.prompt.timezone),
             },
         )
-        models = services.settings.models
-        engines = await load_engines(
-            configured,
-            services.registry,
-            models=models,
-            workspace=admission.workspace,
-            base=admission.engines,
-            environment=admission.environment,
-        )
-        casting = Casting(
-            services.registry,
-            models=models,
-            workspace=admission.workspace,
-            base=engines,
-            others=list(services.engines.values()),
-            environment=admission.environment,
-        )
-        try:
+        async with self._equipped(configured) as (engines, casting):
             if self._verdict is not None:
                 return self._verdict
             session = assemble(
@@ -308,9 +293,25 @@ class Conversation:
             )
             self._begin(session)
             return await session.run()
-        finally:
-            await casting.aclose()
-            await engines.aclose()  # those that an override asked for; the agent's own stay
+
+    @asynccontextmanager
+    async def _equipped(self, configured: AgentConfig) -> AsyncGenerator[tuple[Engines, Casting]]:
+        """The engines of this conversation, and what it may change to. What was made for it is freed at the end."""
+        services, admission = self._services, self._admission
+        made: dict[str, Any] = {
+            "models": services.settings.models,
+            "workspace": admission.workspace,
+            "environment": admission.environment,
+        }
+        async with AsyncExitStack() as stack:
+            pool = services.engines if admission.pooled else None
+            base = None if pool is None else await stack.enter_async_context(pool.using(admission.agent))
+            engines = await load_engines(configured, services.registry, base=base, **made)
+            stack.push_async_callback(engines.aclose)
+            borrow = None if pool is None else pool.using
+            casting = Casting(services.registry, base=engines, borrow=borrow, **made)
+            stack.push_async_callback(casting.aclose)
+            yield engines, casting
 
     async def _initiated(self) -> ConversationInitiation:
         """The client's initiation, or an empty one if it has not come in time."""

@@ -1,0 +1,241 @@
+"""Conversations: their journals while they live, their documents when they are over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
+
+from antiphon.errors import NotFoundError
+
+from .database import Database
+from .resources import Page, dumps, page_of, paged
+from .schema import conversations, journal
+
+Status = Literal["initiated", "in-progress", "processing", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What lists show of a conversation, and its document."""
+
+    id: str
+    agent_id: str
+    started_at: float
+    "Seconds since 1970."
+    user_id: str | None = None
+    branch_id: str | None = None
+    status: Status = "in-progress"
+    text_only: bool = False
+    duration: float = 0.0
+    "Seconds."
+    messages: int = 0
+    successful: str = "unknown"
+    "`success`, `failure` or `unknown`."
+    rating: int | None = None
+    title: str | None = None
+    language: str | None = None
+    has_audio: bool = False
+    document: dict[str, Any] | None = None
+    "None: it is not over, or was not asked for."
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which conversations to list. None: whatever it is."""
+
+    agent_id: str | None = None
+    user_id: str | None = None
+    branch_id: str | None = None
+    successful: str | None = None
+    status: Sequence[str] = field(default_factory=tuple[str, ...])
+    text_only: bool | None = None
+    started_after: float | None = None
+    started_before: float | None = None
+    longer_than: float | None = None
+    shorter_than: float | None = None
+    search: str | None = None
+    "Words of the title."
+
+
+class Conversations:
+    """The tables of conversations and their journals. Every question may raise StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # ---------------------------------------------------------------------------------------- while they live
+
+    async def begin(self, conversation: Conversation, *, now: float) -> None:
+        """One begins."""
+        values = {**_columns(conversation), "alive_at": now}
+        async with self._database.write() as connection:
+            await connection.execute(insert(conversations).values(values))
+
+    async def append(
+        self, lines: Mapping[str, Sequence[tuple[int, bytes]]], alive: Iterable[str], *, now: float
+    ) -> None:
+        """Add numbered lines to journals, and note that these conversations are alive: all of it or nothing.
+
+        Lines of a conversation that was deleted meanwhile are dropped.
+        """
+        rows = [
+            {"conversation_id": identifier, "number": number, "line": line}
+            for identifier, numbered in lines.items()
+            for number, line in numbered
+        ]
+        living = set(alive) | set(lines)
+        async with self._database.write() as connection:
+            known = set(
+                (await connection.execute(select(conversations.c.id).where(conversations.c.id.in_(living)))).scalars()
+            )
+            rows = [row for row in rows if row["conversation_id"] in known]
+            if rows:
+                await connection.execute(insert(journal), rows)
+            if known:
+                await connection.execute(
+                    update(conversations).where(conversations.c.id.in_(known)).values(alive_at=now)
+                )
+
+    async def finish(self, conversation: Conversation) -> None:
+        """It is over: its document and columns are as given. Its journal stays. Raises NotFoundError."""
+        values = _columns(conversation)
+        del values["id"], values["rating"]
+        async with self._database.write() as connection:
+            which = conversations.c.id == conversation.id
+            if not (await connection.execute(update(conversations).where(which).values(values))).rowcount:
+                raise NotFoundError("conversation", conversation.id)
+
+    async def unfinished(self, *, stale_at: float) -> list[str]:
+        """Ids of conversations that nobody has kept alive since `stale_at`, and that have no end."""
+        open_ones = conversations.c.status.in_(("initiated", "in-progress", "processing"))
+        query = select(conversations.c.id).where(open_ones, conversations.c.alive_at <= stale_at)
+        async with self._database.read() as connection:
+            return list((await connection.execute(query)).scalars())
+
+    # ---------------------------------------------------------------------------------------------- questions
+
+    async def get(self, identifier: str) -> Conversation:
+        """One, with its document. Raises NotFoundError."""
+        query = select(conversations).where(conversations.c.id == identifier)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        if row is None:
+            raise NotFoundError("conversation", identifier)
+        return _conversation(row)
+
+    async def journal(self, identifier: str) -> list[bytes]:
+        """Its lines so far, in order."""
+        query = select(journal.c.line).where(journal.c.conversation_id == identifier).order_by(journal.c.number)
+        async with self._database.read() as connection:
+            return list((await connection.execute(query)).scalars())
+
+    async def page(
+        self, wanted: Wanted, *, cursor: str | None = None, page_size: int = 30, descending: bool = True
+    ) -> Page[Conversation]:
+        """A part of the list, newest first unless asked otherwise, without documents. Raises CursorError."""
+        columns = [column for column in conversations.c if column.name != "document"]
+        query = paged(
+            select(*columns).where(*_conditions(wanted)),
+            conversations.c.started_at,
+            conversations.c.id,
+            cursor,
+            page_size,
+            descending=descending,
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return page_of(rows, page_size, "started_at", _conversation)
+
+    async def count(self, wanted: Wanted) -> int:
+        """How many there are."""
+        query = select(func.count()).select_from(conversations).where(*_conditions(wanted))
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    async def last_calls(self, agent_ids: Sequence[str]) -> dict[str, float]:
+        """When the newest conversation of each of these agents began."""
+        if not agent_ids:
+            return {}
+        query = (
+            select(conversations.c.agent_id, func.max(conversations.c.started_at))
+            .where(conversations.c.agent_id.in_(agent_ids))
+            .group_by(conversations.c.agent_id)
+        )
+        async with self._database.read() as connection:
+            return dict((await connection.execute(query)).tuples().all())
+
+    # ------------------------------------------------------------------------------------------------ changes
+
+    async def rate(self, identifier: str, rating: int | None, document: Mapping[str, Any]) -> None:
+        """Keep what somebody thought of it. Raises NotFoundError."""
+        await self._change(identifier, rating=rating, document=dumps(document))
+
+    async def forget_audio(self, identifier: str, document: Mapping[str, Any]) -> None:
+        """Its recording is gone. Raises NotFoundError."""
+        await self._change(identifier, has_audio=False, document=dumps(document))
+
+    async def delete(self, identifier: str) -> None:
+        """Forget it, its journal too. Raises NotFoundError."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(journal).where(journal.c.conversation_id == identifier))
+            gone = (await connection.execute(delete(conversations).where(conversations.c.id == identifier))).rowcount
+        if not gone:
+            raise NotFoundError("conversation", identifier)
+
+    async def ids(self, wanted: Wanted, *, limit: int = 1000) -> list[str]:
+        """Ids, oldest first."""
+        query = select(conversations.c.id).where(*_conditions(wanted)).order_by(conversations.c.started_at).limit(limit)
+        async with self._database.read() as connection:
+            return list((await connection.execute(query)).scalars())
+
+    async def _change(self, identifier: str, **values: Any) -> None:
+        async with self._database.write() as connection:
+            which = conversations.c.id == identifier
+            if not (await connection.execute(update(conversations).where(which).values(values))).rowcount:
+                raise NotFoundError("conversation", identifier)
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    c = conversations.c
+    equal = {
+        c.agent_id: wanted.agent_id,
+        c.user_id: wanted.user_id,
+        c.branch_id: wanted.branch_id,
+        c.successful: wanted.successful,
+        c.text_only: wanted.text_only,
+    }
+    found: list[ColumnElement[bool]] = [column == value for column, value in equal.items() if value is not None]
+    if wanted.status:
+        found.append(c.status.in_(wanted.status))
+    if wanted.started_after is not None:
+        found.append(c.started_at >= wanted.started_after)
+    if wanted.started_before is not None:
+        found.append(c.started_at <= wanted.started_before)
+    if wanted.longer_than is not None:
+        found.append(c.duration >= wanted.longer_than)
+    if wanted.shorter_than is not None:
+        found.append(c.duration <= wanted.shorter_than)
+    if wanted.search:
+        found.append(func.lower(c.title).contains(wanted.search.lower(), autoescape=True))
+    return found
+
+
+def _columns(conversation: Conversation) -> dict[str, Any]:
+    values = {name: getattr(conversation, name) for name in Conversation.__slots__}
+    document = values["document"]
+    for name in ("user_id", "title"):  # anybody's words
+        if values[name] is not None:
+            values[name] = values[name].replace("\0", "").encode("utf-8", "replace").decode()
+    return {**values, "document": None if document is None else dumps(document)}
+
+
+def _conversation(row: Row[Any]) -> Conversation:
+    values = {str(name): value for name, value in row._asdict().items()}  # pyright: ignore[reportPrivateUsage]
+    del values["alive_at"]
+    if values.get("document") is not None:
+        values["document"] = msgspec.json.decode(values["document"])
+    return Conversation(**values)

@@ -1,0 +1,281 @@
+"""Whatever has an id and a JSON document: agents, tools, tests, documents, secrets, settings."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+from sqlalchemy import Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from antiphon.errors import ConflictError, NotFoundError, StoreError
+
+from .database import Database
+from .schema import contents, resources
+
+T = TypeVar("T")
+SortBy = Literal["created_at", "updated_at", "name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One of them."""
+
+    kind: str
+    id: str
+    name: str
+    document: dict[str, Any]
+    created_at: float
+    updated_at: float
+    archived: bool = False
+    parent: str = ""
+    "What it belongs to: a document's folder."
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+    "What asks for the part after it; None: there is none."
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is."""
+        return self.next_cursor is not None
+
+
+class Resources:
+    """The table of resources. Every question may raise StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(
+        self, kind: str, identifier: str, name: str, document: Mapping[str, Any], *, now: float, parent: str = ""
+    ) -> Resource:
+        """Keep a new one. Raises ConflictError: there is one of that id."""
+        resource = Resource(kind, identifier, name, dict(document), now, now, parent=parent)
+        try:
+            async with self._database.write() as connection:
+                await connection.execute(insert(resources).values(**_columns(resource)))
+        except StoreError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                raise ConflictError(f"there is a {kind} with id {identifier!r} already") from error
+            raise
+        return resource
+
+    async def get(self, kind: str, identifier: str) -> Resource:
+        """One. Raises NotFoundError."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(_one(kind, identifier))).first()
+        if row is None:
+            raise NotFoundError(kind, identifier)
+        return _resource(row)
+
+    async def some(self, kind: str, identifiers: Sequence[str]) -> list[Resource]:
+        """Those of these ids that there are, in the order of the ids."""
+        if not identifiers:
+            return []
+        query = select(resources).where(resources.c.kind == kind, resources.c.id.in_(set(identifiers)))
+        async with self._database.read() as connection:
+            found = {row.id: _resource(row) for row in await connection.execute(query)}
+        return [found[identifier] for identifier in dict.fromkeys(identifiers) if identifier in found]
+
+    async def all(self, kind: str) -> list[Resource]:
+        """Every one of a kind, oldest first."""
+        query = select(resources).where(resources.c.kind == kind).order_by(resources.c.created_at, resources.c.id)
+        async with self._database.read() as connection:
+            return [_resource(row) for row in await connection.execute(query)]
+
+    async def update(
+        self,
+        kind: str,
+        identifier: str,
+        *,
+        now: float,
+        name: str | None = None,
+        document: Mapping[str, Any] | None = None,
+        archived: bool | None = None,
+        parent: str | None = None,
+        expected: float | None = None,
+    ) -> Resource:
+        """Change what is given. `expected`: the `updated_at` that the change was made from.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            ConflictError: somebody else has changed it since `expected`.
+        """
+        values: dict[str, Any] = {"updated_at": now}
+        if name is not None:
+            values["name"] = _plain(name)
+        if document is not None:
+            values["document"] = dumps(document)
+        if archived is not None:
+            values["archived"] = archived
+        if parent is not None:
+            values["parent"] = parent
+        which = and_(resources.c.kind == kind, resources.c.id == identifier)
+        if expected is not None:
+            which = and_(which, resources.c.updated_at == expected)
+        async with self._database.write() as connection:
+            changed = (await connection.execute(update(resources).where(which).values(values))).rowcount
+            row = (await connection.execute(_one(kind, identifier))).first()
+        if row is None:
+            raise NotFoundError(kind, identifier)
+        if not changed:
+            raise ConflictError(f"the {kind} {identifier!r} was changed by somebody else at the same time")
+        return _resource(row)
+
+    async def put(self, kind: str, identifier: str, name: str, document: Mapping[str, Any], *, now: float) -> Resource:
+        """Keep it, whether there was one or not."""
+        try:
+            return await self.update(kind, identifier, now=now, name=name, document=document)
+        except NotFoundError:
+            return await self.create(kind, identifier, name, document, now=now)
+
+    async def delete(self, kind: str, identifier: str) -> None:
+        """Forget it, with its content. Raises NotFoundError."""
+        async with self._database.write() as connection:
+            which = and_(resources.c.kind == kind, resources.c.id == identifier)
+            gone = (await connection.execute(delete(resources).where(which))).rowcount
+            await connection.execute(delete(contents).where(contents.c.kind == kind, contents.c.id == identifier))
+        if not gone:
+            raise NotFoundError(kind, identifier)
+
+    async def page(
+        self,
+        kind: str,
+        *,
+        cursor: str | None = None,
+        page_size: int = 30,
+        search: str | None = None,
+        archived: bool | None = None,
+        parent: str | None = None,
+        sort_by: SortBy = "created_at",
+        descending: bool = True,
+    ) -> Page[Resource]:
+        """A part of the list. `search`: what the name contains, in any case. Raises CursorError."""
+        query = select(resources).where(resources.c.kind == kind)
+        if search:
+            query = query.where(func.lower(resources.c.name).contains(_plain(search).lower(), autoescape=True))
+        if archived is not None:
+            query = query.where(resources.c.archived == archived)
+        if parent is not None:
+            query = query.where(resources.c.parent == parent)
+        query = paged(query, resources.c[sort_by], resources.c.id, cursor, page_size, descending=descending)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return page_of(rows, page_size, sort_by, _resource)
+
+    async def count(self, kind: str) -> int:
+        """How many there are."""
+        query = select(func.count()).select_from(resources).where(resources.c.kind == kind)
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
+
+    # ------------------------------------------------------------------------------------------------- contents
+
+    async def put_content(self, kind: str, identifier: str, media_type: str, data: bytes) -> None:
+        """Keep the bytes of a resource."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(contents).where(contents.c.kind == kind, contents.c.id == identifier))
+            values = {"kind": kind, "id": identifier, "media_type": media_type, "data": data}
+            await connection.execute(insert(contents).values(values))
+
+    async def content(self, kind: str, identifier: str) -> tuple[str, bytes]:
+        """Media type and bytes. Raises NotFoundError."""
+        query = select(contents).where(contents.c.kind == kind, contents.c.id == identifier)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).first()
+        if row is None:
+            raise NotFoundError(kind, identifier)
+        return row.media_type, row.data
+
+
+# --------------------------------------------------------------------------------------------------------- JSON
+
+
+def dumps(document: object) -> str:
+    """JSON text that every database takes and every reader understands: half a surrogate pair becomes `?`."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode()
+
+
+def _plain(name: str) -> str:
+    """A name as a column can hold it: databases refuse NUL and lone surrogates."""
+    return name.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def _columns(resource: Resource) -> dict[str, Any]:
+    return {
+        "kind": resource.kind,
+        "id": resource.id,
+        "name": _plain(resource.name),
+        "parent": resource.parent,
+        "document": dumps(resource.document),
+        "archived": resource.archived,
+        "created_at": resource.created_at,
+        "updated_at": resource.updated_at,
+    }
+
+
+def _resource(row: Row[Any]) -> Resource:
+    return Resource(
+        kind=row.kind,
+        id=row.id,
+        name=row.name,
+        document=msgspec.json.decode(row.document),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        archived=row.archived,
+        parent=row.parent,
+    )
+
+
+def _one(kind: str, identifier: str) -> Select[Any]:
+    return select(resources).where(resources.c.kind == kind, resources.c.id == identifier)
+
+
+# -------------------------------------------------------------------------------------------------------- paging
+
+
+def paged(query: Select[Any], column: Any, key: Any, cursor: str | None, size: int, *, descending: bool) -> Select[Any]:
+    """The query for one part of it and one row more, which shows that there is more."""
+    if cursor:
+        value, identifier = _place(cursor)
+        beyond = (column < value, key < identifier) if descending else (column > value, key > identifier)
+        query = query.where(or_(beyond[0], and_(column == value, beyond[1])))
+    order = (column.desc(), key.desc()) if descending else (column.asc(), key.asc())
+    return query.order_by(*order).limit(size + 1)
+
+
+def page_of(rows: Sequence[Row[Any]], size: int, sorted_by: str, item: Callable[[Row[Any]], T]) -> Page[T]:
+    """The part that these rows are."""
+    more = len(rows) > size
+    rows = rows[:size]
+    cursor = _cursor(getattr(rows[-1], sorted_by), rows[-1].id) if more and rows else None
+    return Page([item(row) for row in rows], cursor)
+
+
+def _cursor(*place: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> tuple[Any, str]:
+    try:
+        value, identifier = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if not isinstance(value, (int, float, str)) or isinstance(value, bool) or not isinstance(identifier, str):
+            raise ValueError("a cursor holds a value and an id")
+    except (ValueError, TypeError, binascii.Error, RecursionError) as error:
+        raise CursorError("the cursor is none that this server gave out") from error
+    return value, identifier
+
+
+class CursorError(StoreError):
+    """A list was asked for from a place that it never named."""

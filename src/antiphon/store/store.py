@@ -1,0 +1,28 @@
+"""Everything that is kept, behind one name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from .conversations import Conversations
+from .database import Database, open_database
+from .resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The questions that can be asked of the database, by what they are about."""
+
+    database: Database
+    resources: Resources
+    "Agents, tools, tests, documents, secrets, settings: whatever has an id and a JSON document."
+    conversations: Conversations
+
+
+@asynccontextmanager
+async def open_store(url: str) -> AsyncGenerator[Store]:
+    """The store in a database, migrated; see `open_database`. Raises ConfigError, StoreError."""
+    async with open_database(url) as database:
+        yield Store(database, Resources(database), Conversations(database))
