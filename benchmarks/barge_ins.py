@@ -292,8 +292,10 @@ async def call_with_barge_in(spoken: Spoken, into: float, chunk: float) -> Accou
     document = {"conversation_config": {"agent": {"first_message": ""}, "antiphon": engines}}
     agent = AgentConfig.parse(document, agent_id="benchmark")
     loaded = await load_engines(agent, registry, models={})
-    with recorded() as (recording, ledger):
-        call = await hold(agent, loaded, [Speak(0.5), BargeIn(0.9, into=into), HangUp(2.5)], chunk=chunk)
+    script = [Speak(0.5), BargeIn(0.9, into=into), HangUp(2.5)]
+    recording = Recording(RATE)
+    with ledgers_asked() as sounded:
+        call = await hold(agent, loaded, script, chunk=chunk, recording=recording)
     answers = [event for event in call.events(ev.AgentResponse) if event.text == spoken.text.strip()]
     if not call.events(ev.Interruption) or not answers:
         return None
@@ -304,39 +306,29 @@ async def call_with_barge_in(spoken: Spoken, into: float, chunk: float) -> Accou
         correction=corrected.get(answers[0].event_id, answers[0].text),
         context=context[0] if context else "",
         record=next((turn["message"] for turn in turns if turn["role"] == "agent"), ""),
-        ledger=sum(ledger),
+        ledger=sum(sounded),
         recording=sum(value != 0 for value in array("h", recording.tracks()[1])) / RATE,
     )
 
 
 @contextmanager
-def recorded() -> Generator[tuple[Recording, list[float]]]:
-    """The recording of a call, and what the ledger says has sounded of its messages."""
-    recording, ledgers, begins, sounded = Recording(RATE), list[Playback](), list[float](), list[float]()
-    sent, play, hush = Playback.sent, Session.play, Session.hush
+def ledgers_asked() -> Generator[list[float]]:
+    """Seconds that have sounded of each message that is cut off, as its ledger has it; the call shows only words."""
+    ledgers, sounded = list[Playback](), list[float]()
+    sent, hush = Playback.sent, Session.hush
 
-    def keep_begin(ledger: Playback, *args: Any, **kwargs: Any) -> float:
+    def keep(ledger: Playback, *args: Any, **kwargs: Any) -> float:
         if ledger.started_at is None:
             ledgers.append(ledger)
-        begins.append(sent(ledger, *args, **kwargs))
-        return begins[-1]
+        return sent(ledger, *args, **kwargs)
 
-    def keep_sound(session: Session, event: ev.AgentAudio, at: float) -> None:
-        recording.agent(event.audio, begins[-1])
-        play(session, event, at)
-
-    def keep_cut(session: Session, at: float) -> None:
+    def ask(session: Session, at: float) -> None:
         sounded.extend(ledger.cut(at).seconds for ledger in ledgers)
         ledgers.clear()
-        recording.cut(at)
         hush(session, at)
 
-    with (
-        patch.object(Playback, "sent", keep_begin),
-        patch.object(Session, "play", keep_sound),
-        patch.object(Session, "hush", keep_cut),
-    ):
-        yield recording, sounded
+    with patch.object(Playback, "sent", keep), patch.object(Session, "hush", ask):
+        yield sounded
 
 
 async def agreement(count: int, seed: int) -> list[Accounts]:

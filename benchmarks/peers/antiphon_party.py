@@ -166,7 +166,8 @@ class _TextToSpeech:
     async def prepare(self) -> None: ...
 
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
-        CALLER.get().stamps.speaking.append(work.now())
+        if (caller := CALLER.get(None)) is not None:  # nobody calls yet while it rehearses
+            caller.stamps.speaking.append(work.now())
         async for piece in self._engines.sound():
             yield Speech(piece)
 

@@ -29,10 +29,11 @@ def test_both_forms_at_once_are_refused() -> None:
     """protocol.md 2.6; the legacy form alone is understood, an empty one is none."""
     with pytest.raises(RemoteProtocolError, match="not both"):
         requested(EnclaveSetup(transcription_webhook_url="http://a", transcription_webhook={"url": "http://a"}))
-    legacy = requested(EnclaveSetup(transcription_webhook_url="http://a/b"))
-    assert legacy is not None
-    assert (legacy.url, legacy.secret) == ("http://a/b", None)
-    assert requested(EnclaveSetup(transcription_webhook_url="")) is None
+    (legacy,) = requested(EnclaveSetup(transcription_webhook_url="http://a/b"))
+    assert (legacy.url, legacy.secret, legacy.kind) == ("http://a/b", None, "transcription")
+    (legacy,) = requested(EnclaveSetup(audio_webhook_url="http://a/b"))
+    assert (legacy.url, legacy.secret, legacy.kind) == ("http://a/b", None, "audio")
+    assert requested(EnclaveSetup(transcription_webhook_url="", audio_webhook_url="")) == []
 
 
 def test_the_record_is_posted_signed_and_again_after_an_error(

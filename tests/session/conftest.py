@@ -9,6 +9,7 @@ import pytest
 
 from antiphon.agents.config import AgentConfig
 from antiphon.engines.registry import Registry
+from antiphon.record.recording import Recording
 from antiphon.session.engines import load_engines
 from antiphon.simulation.call import Call, Step, Tool, hold
 from antiphon.simulation.loop import run
@@ -80,13 +81,14 @@ def call() -> Hold:
         tools: Mapping[str, Tool] | None = None,
         chunk: float = 0.1,
         registry: Registry | None = None,
+        recording: Recording | None = None,
         **document: Any,
     ) -> Call:
         async def scene() -> Call:
             agent = AgentConfig.parse(agent_document(**document), agent_id="scene")
             engines = await load_engines(agent, registry or Registry(), models={})
             try:
-                return await hold(agent, engines, script, tools=tools, chunk=chunk)
+                return await hold(agent, engines, script, tools=tools, chunk=chunk, recording=recording)
             finally:
                 await engines.aclose()
 

@@ -126,7 +126,7 @@ class Application:
                 authority=self._authority(),
                 sessions=Sessions(conversations, settings.max_sessions),
                 conversations=conversations,
-                deliveries=Deliveries(self._webhook_hosts(), conversations.document, self._epoch),
+                deliveries=Deliveries(self._webhook_hosts(), conversations.document, conversations.audio, self._epoch),
                 tool_hosts=_hosts("tool_hosts", settings.tool_hosts),
                 epoch=self._epoch,
                 clock=self._clock,

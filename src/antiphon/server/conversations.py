@@ -1,5 +1,6 @@
 """What is kept of conversations: in the data folder, `conversations/<id>.jsonl` is the journal, which grows while one
-lives, and `conversations/<id>.json` the stored document, which is written at its end.
+lives, and `conversations/<id>.json` the stored document, which is written at its end. Where it is recorded,
+`conversations/<id>.mp3.part` grows beside the journal, and is `conversations/<id>.mp3` at the end.
 
 These functions block; callers on the event loop go through a thread.
 """
@@ -20,7 +21,7 @@ _ID = re.compile(r"conv_[A-Za-z0-9]{1,128}")
 
 
 class ConversationFolder:
-    """Journals and documents of conversations, by id."""
+    """Journals, documents and recordings of conversations, by id."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -33,6 +34,16 @@ class ConversationFolder:
         """Add whole lines to a journal. Raises OSError."""
         with self._journal(conversation_id).open("ab") as journal:
             journal.writelines(lines)
+
+    def append_audio(self, conversation_id: str, mp3: bytes) -> None:
+        """Add sound to a recording. Raises OSError."""
+        with self._recording(conversation_id).with_suffix(".mp3.part").open("ab") as recording:
+            recording.write(mp3)
+
+    def finish_audio(self, conversation_id: str) -> None:
+        """The recording is whole. Raises OSError."""
+        target = self._recording(conversation_id)
+        os.replace(target.with_suffix(".mp3.part"), target)
 
     def finish(self, conversation_id: str) -> None:
         """Write the document of a conversation that is over, whole or not at all. Raises OSError."""
@@ -57,9 +68,24 @@ class ConversationFolder:
         except FileNotFoundError as error:
             raise NotFoundError("conversation", conversation_id) from error
 
+    def audio(self, conversation_id: str) -> Path:
+        """The recording of a conversation, MP3.
+
+        Raises:
+            NotFoundError: there is none, or the conversation goes on.
+        """
+        recording = self._recording(conversation_id)
+        if not recording.is_file():
+            raise NotFoundError("conversation_audio", conversation_id)
+        return recording
+
     def _fold(self, conversation_id: str) -> dict[str, Any]:
+        recorded = self._recording(conversation_id).is_file()
         with self._journal(conversation_id).open("rb") as journal:
-            return conversation_document(journal)
+            return conversation_document(journal, recordings=("user", "response") if recorded else ())
+
+    def _recording(self, conversation_id: str) -> Path:
+        return self._path(conversation_id, ".mp3")
 
     def _journal(self, conversation_id: str) -> Path:
         return self._path(conversation_id, ".jsonl")

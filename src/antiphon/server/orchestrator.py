@@ -45,11 +45,13 @@ class OrchestratorRoute(ConversationRoute):
         services = self._services
         method = _authorized(client, services.authority.holds_key, services.settings)
         setup = await self._setup(client)
-        webhook = requested(setup)
-        if webhook is not None:
+        webhooks = requested(setup)
+        for webhook in webhooks:
             await services.deliveries.check(webhook)
         agent = configuration(setup, services.settings.client_config_engines)
-        return Admission(agent, method, FolderWorkspace(), HostPolicy(), environment={}, pooled=False, webhook=webhook)
+        return Admission(
+            agent, method, FolderWorkspace(), HostPolicy(), environment={}, pooled=False, webhooks=webhooks
+        )
 
     async def _setup(self, client: Client) -> EnclaveSetup:
         try:

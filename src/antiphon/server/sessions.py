@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from antiphon.errors import SessionError
 
 from .conversations import ConversationFolder
+from .recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class LiveConversation:
     unwritten: list[bytes] = field(default_factory=list[bytes])
     """Journal lines since the last writing. Unbounded, because a second's lines are few: audio is journaled by its size
     alone, and a client that floods the session is hung up on."""
+    recorder: Recorder | None = None
+    "None: it is not recorded."
 
     def write(self, line: bytes) -> None:
         """Take one journal line. Returns at once: it reaches the disk within about a second."""
@@ -120,26 +123,49 @@ class Sessions:
             logger.warning("%d conversations did not end in time", len(self.live))
 
     async def _append(self, *conversations: LiveConversation) -> None:
-        """Write unwritten lines: one trip to a thread for all."""
+        """Write unwritten lines and settled sound: one trip to a thread for all."""
         async with self._writing:
             batch: dict[str, list[bytes]] = {}
+            sounds: list[tuple[str, Recorder, bytes]] = []
             for conversation in conversations:
                 if conversation.unwritten:
                     batch[conversation.conversation_id], conversation.unwritten = conversation.unwritten, []
-            if batch:
-                await asyncio.to_thread(self._append_now, batch)
+                if (recorder := conversation.recorder) is not None and (sound := recorder.take()):
+                    sounds.append((conversation.conversation_id, recorder, sound))
+            if batch or sounds:
+                await asyncio.to_thread(self._append_now, batch, sounds)
 
-    def _append_now(self, batch: dict[str, list[bytes]]) -> None:
+    def _append_now(self, batch: dict[str, list[bytes]], sounds: list[tuple[str, Recorder, bytes]]) -> None:
         for conversation_id, lines in batch.items():
             try:
                 self._folder.append(conversation_id, lines)
             except OSError:
                 extra = {"conversation_id": conversation_id}
                 logger.exception("a journal could not be written: its last lines are lost", extra=extra)
+        for conversation_id, recorder, sound in sounds:
+            try:
+                self._folder.append_audio(conversation_id, recorder.encode(sound))
+            except Exception:
+                extra = {"conversation_id": conversation_id}
+                logger.exception("a recording could not be written: a part of it is lost", extra=extra)
+
+    def _finish_audio(self, conversation_id: str, recorder: Recorder, sound: bytes) -> None:
+        try:
+            if rest := recorder.finish(sound):
+                self._folder.append_audio(conversation_id, rest)
+                self._folder.finish_audio(conversation_id)
+        except Exception:
+            extra = {"conversation_id": conversation_id}
+            logger.exception("a recording could not be written", extra=extra)
 
     async def _finish(self, conversation: LiveConversation) -> None:
-        """The last lines, then the document. One that never came to a session has neither."""
+        """The last lines, the rest of the recording, then the document. One that never came to a session has none."""
         await self._append(conversation)
+        if (recorder := conversation.recorder) is not None:
+            async with self._writing:  # what was taken before is encoded before
+                conversation.recorder = None
+                sound = recorder.take_rest()
+            await asyncio.to_thread(self._finish_audio, conversation.conversation_id, recorder, sound)
         try:
             await asyncio.to_thread(self._folder.finish, conversation.conversation_id)
         except FileNotFoundError:

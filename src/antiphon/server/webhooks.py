@@ -1,26 +1,27 @@
-"""Post-call webhooks: the record of a conversation, signed and posted to who asked for it.
+"""Post-call webhooks: the record of a conversation, and its recording, signed and posted to who asked for them.
 
 Deliveries wait in nobody's way: they begin when a conversation's record is written, run beside the live ones, and get a
-last deadline when the server stops. Only `post_call_transcription` is sent: `post_call_audio` needs a recording, and
-conversations are not recorded yet.
+last deadline when the server stops. `post_call_audio` is sent only of conversations that were recorded.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
-from antiphon.errors import RemoteProtocolError
+from antiphon.errors import NotFoundError, RemoteProtocolError
 from antiphon.protocol.events import EnclaveSetup
 from antiphon.session.tools.hosts import GuardedTransport, HostError, HostPolicy
 
@@ -37,13 +38,18 @@ ATTEMPT_TIMEOUT = 10.0
 "Seconds that a receiver has to answer one attempt."
 MOST_DELIVERIES = 256
 "Deliveries under way at one time; further ones are dropped with a warning, so that a dead receiver costs no memory."
+PIECE = 1 << 16
+"Bytes of a chunk in which a recording is posted."
+
+Kind: TypeAlias = Literal["transcription", "audio"]
 
 
 class PostCallWebhook(msgspec.Struct, frozen=True):
-    """Where the record goes. `secret`: what it is signed with; None: it is not signed."""
+    """Where the record or the recording goes. `secret`: what it is signed with; None: it is not signed."""
 
     url: str
     secret: str | None = None
+    kind: Kind = "transcription"
 
 
 def sign(secret: str, body: bytes, now: float) -> str:
@@ -59,18 +65,33 @@ def transcription(document: Mapping[str, Any], now: float) -> bytes:
     return json.dumps(event, ensure_ascii=False).encode()
 
 
-def requested(setup: EnclaveSetup) -> PostCallWebhook | None:
-    """The webhook for the transcript that a client asks for, if any.
+def audio(document: Mapping[str, Any], mp3: bytes, now: float) -> bytes:
+    """The body of `post_call_audio`."""
+    data = {
+        "agent_id": document["agent_id"],
+        "conversation_id": document["conversation_id"],
+        "full_audio": base64.b64encode(mp3).decode(),
+    }
+    return json.dumps({"type": "post_call_audio", "event_timestamp": int(now), "data": data}).encode()
+
+
+def requested(setup: EnclaveSetup) -> list[PostCallWebhook]:
+    """The webhooks that a client asks for.
 
     Raises:
-        RemoteProtocolError: it is no webhook, its secret is too short, it is given in both forms, or it is one for
-            audio, which nothing records.
+        RemoteProtocolError: one is no webhook, its secret is too short, or it is given in both forms.
     """
-    if setup.audio_webhook_url or setup.audio_webhook:
-        raise RemoteProtocolError("post_call_audio_webhook: conversations are not recorded here")
-    given, url = setup.transcription_webhook, setup.transcription_webhook_url
+    asked = (
+        _webhook("transcription", setup.transcription_webhook, setup.transcription_webhook_url),
+        _webhook("audio", setup.audio_webhook, setup.audio_webhook_url),
+    )
+    return [webhook for webhook in asked if webhook is not None]
+
+
+def _webhook(kind: Kind, given: Mapping[str, Any] | None, url: str | None) -> PostCallWebhook | None:
+    field = f"post_call_{kind}_webhook"
     if given and url:
-        raise RemoteProtocolError("post_call_transcription_webhook and ..._webhook_url: not both")
+        raise RemoteProtocolError(f"{field} and {field}_url: not both")
     if not given and not url:
         return None
     address = given.get("url") if given else url
@@ -81,23 +102,29 @@ def requested(setup: EnclaveSetup) -> PostCallWebhook | None:
     except ValueError:
         parts = port = None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise RemoteProtocolError("post_call_transcription_webhook: url should be an http or https address")
+        raise RemoteProtocolError(f"{field}: url should be an http or https address")
     if secret is not None and (not isinstance(secret, str) or len(secret) < SHORTEST_SECRET):
-        raise RemoteProtocolError(f"post_call_transcription_webhook: hmac_secret needs {SHORTEST_SECRET} characters")
-    return PostCallWebhook(str(address), secret)
+        raise RemoteProtocolError(f"{field}: hmac_secret needs {SHORTEST_SECRET} characters")
+    return PostCallWebhook(str(address), secret, kind)
 
 
 class Deliveries:
-    """Posts records in the background.
+    """Posts records and recordings in the background.
 
-    `hosts`: where to; `document`: the record of a conversation, blocking; `epoch`: seconds since 1970.
+    `hosts`: where to; `document`: the record of a conversation, blocking; `recording`: its recording, which raises
+    NotFoundError where there is none; `epoch`: seconds since 1970.
     """
 
     def __init__(
-        self, hosts: HostPolicy, document: Callable[[str], dict[str, Any]], epoch: Callable[[], float]
+        self,
+        hosts: HostPolicy,
+        document: Callable[[str], dict[str, Any]],
+        recording: Callable[[str], Path],
+        epoch: Callable[[], float],
     ) -> None:
         self._hosts = hosts
         self._document = document
+        self._recording = recording
         self._epoch = epoch
         self._tasks: asyncio.TaskGroup | None = None
         self._under_way: set[asyncio.Task[None]] = set()
@@ -127,13 +154,13 @@ class Deliveries:
         try:
             await self._hosts.addresses(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         except HostError as error:
-            message = "post_call_transcription_webhook: not a public host, and not in the server's webhook_hosts"
+            message = f"post_call_{webhook.kind}_webhook: not a public host, and not in the server's webhook_hosts"
             raise RemoteProtocolError(message) from error
         except (OSError, UnicodeError) as error:
-            raise RemoteProtocolError("post_call_transcription_webhook: its host cannot be looked up") from error
+            raise RemoteProtocolError(f"post_call_{webhook.kind}_webhook: its host cannot be looked up") from error
 
     def post(self, webhook: PostCallWebhook, conversation_id: str) -> None:
-        """Deliver the record of a conversation that is over. Returns at once."""
+        """Deliver what is wanted of a conversation that is over. Returns at once."""
         if self._tasks is None or len(self._under_way) >= MOST_DELIVERIES:
             logger.warning("a webhook is dropped: too many wait", extra={"conversation_id": conversation_id})
             return
@@ -144,8 +171,7 @@ class Deliveries:
     async def _deliver(self, webhook: PostCallWebhook, conversation_id: str) -> None:
         extra: dict[str, Any] = {"conversation_id": conversation_id}
         try:
-            document = await asyncio.to_thread(self._document, conversation_id)
-            body = transcription(document, self._epoch())
+            body = await asyncio.to_thread(self._body, webhook.kind, conversation_id)
             async with httpx.AsyncClient(transport=GuardedTransport(self._hosts), timeout=ATTEMPT_TIMEOUT) as client:
                 for attempt in range(ATTEMPTS):
                     if attempt:
@@ -153,20 +179,29 @@ class Deliveries:
                     if await self._attempt(client, webhook, body, extra):
                         return
             logger.warning("a webhook was given up", extra={**extra, "attempts": ATTEMPTS})
+        except NotFoundError:
+            logger.info("a webhook has nothing to post: the conversation was not recorded", extra=extra)
         except Exception:
             logger.exception("a webhook failed", extra=extra)
+
+    def _body(self, kind: Kind, conversation_id: str) -> bytes:
+        document = self._document(conversation_id)
+        if kind == "audio":
+            return audio(document, self._recording(conversation_id).read_bytes(), self._epoch())
+        return transcription(document, self._epoch())
 
     async def _attempt(
         self, client: httpx.AsyncClient, webhook: PostCallWebhook, body: bytes, extra: Mapping[str, Any]
     ) -> bool:
         """Whether there is nothing more to try: it was taken, or refused for good."""
         headers = {"content-type": "application/json"}
+        content = body if webhook.kind == "transcription" else _chunks(body)
         if webhook.secret is not None:
             headers[SIGNATURE_HEADER] = sign(webhook.secret, body, self._epoch())
         try:
             async with (
                 asyncio.timeout(ATTEMPT_TIMEOUT),
-                client.stream("POST", webhook.url, content=body, headers=headers) as answer,
+                client.stream("POST", webhook.url, content=content, headers=headers) as answer,
             ):
                 status = answer.status_code
         except (httpx.TransportError, TimeoutError):
@@ -174,3 +209,9 @@ class Deliveries:
         if not 200 <= status < 300:
             logger.warning("a webhook was refused", extra={**extra, "status": status})
         return status < 500 and status != 429
+
+
+async def _chunks(body: bytes) -> AsyncGenerator[bytes]:
+    """As the original posts a recording: its receivers know it by the chunked transfer encoding (rest.md 3.2)."""
+    for begin in range(0, len(body), PIECE):
+        yield body[begin : begin + PIECE]

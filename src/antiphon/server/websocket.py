@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs
@@ -48,6 +48,7 @@ from antiphon.session.tools.hosts import HostPolicy
 
 from .auth import API_KEY_HEADER, AuthorizationMethod
 from .early import EarlyMessages
+from .recorder import Recorder
 from .refusals import refusal
 from .services import Services
 from .sessions import LiveConversation
@@ -78,8 +79,8 @@ class Admission(msgspec.Struct, frozen=True):
     "What its `env_var_label` fields name; None: the environment of the process."
     pooled: bool = True
     "The agent is one of the workspace: others will use its engines too."
-    webhook: PostCallWebhook | None = None
-    "Where the record goes when it is written."
+    webhooks: Sequence[PostCallWebhook] = ()
+    "Where the record and the recording go when they are written."
 
 
 class ConversationRoute:
@@ -116,8 +117,8 @@ class ConversationRoute:
             ending = await conversation.hold(live)
             logger.info("conversation ended", extra={"conversation_id": identifier, "reason": ending.reason})
             await client.close(ending.close_code, ending.reason)
-        if admission.webhook is not None:
-            services.deliveries.post(admission.webhook, identifier)
+        for webhook in admission.webhooks:
+            services.deliveries.post(webhook, identifier)
 
     async def _admit(self, client: Client) -> Admission:
         agent_id = client.query("agent_id")
@@ -274,6 +275,7 @@ class Conversation:
         async with self._equipped(configured) as (engines, casting):
             if self._verdict is not None:
                 return self._verdict
+            live.recorder = self._recorder(configured)
             session = assemble(
                 configured,
                 engines,
@@ -290,9 +292,18 @@ class Conversation:
                 workspace=admission.workspace,
                 hosts=admission.hosts,
                 casting=casting,
+                recording=None if live.recorder is None else live.recorder.recording,
             )
             self._begin(session)
             return await session.run()
+
+    def _recorder(self, configured: AgentConfig) -> Recorder | None:
+        """What records this conversation, if it has sound and may be recorded."""
+        privacy = configured.platform_settings.privacy
+        silent = configured.conversation_config.conversation.text_only
+        if silent or not privacy.record_voice or privacy.zero_retention_mode:
+            return None
+        return Recorder(self._services.clock)
 
     @asynccontextmanager
     async def _equipped(self, configured: AgentConfig) -> AsyncGenerator[tuple[Engines, Casting]]:

@@ -19,6 +19,7 @@ from antiphon.engines.base import SILENT_USER, Guessing, Message, Request
 from antiphon.errors import SessionError
 from antiphon.protocol.events import ServerEvent
 from antiphon.record.journal import Journal
+from antiphon.record.recording import Recording
 from antiphon.record.transcript import Transcript, UserSaid
 from antiphon.turns.endpointing import SpeechPolicy
 from antiphon.turns.machine import TurnPolicy
@@ -140,6 +141,7 @@ def assemble(
     workspace: Workspace | None = None,
     hosts: HostPolicy | None = None,
     casting: Casting | None = None,
+    recording: Recording | None = None,
 ) -> Session:
     """One conversation with `agent`, whose overrides and variables are settled (`agents.initiation`).
 
@@ -147,7 +149,7 @@ def assemble(
     running loop; `header` is what the journal's first line says besides: started_at (epoch seconds), user_id,
     initiation (wire JSON), authorization_method. `workspace` has the secrets and MCP servers of the agent's tools, and
     `hosts` says where those may be. `casting` has what the conversation may change to; None: it cannot change its
-    language or its agent.
+    language or its agent. `recording`, of 16 kHz, gets what both sides say.
     """
     config = agent.conversation_config
     stopwatch = Stopwatch(clock)
@@ -183,7 +185,7 @@ def assemble(
     return Session(
         settings=rules,
         mind=part.mind(agent, engines),
-        hearing=None if text_only else _hearing(agent, engines, outbox, journal, gate),
+        hearing=None if text_only else _hearing(agent, engines, outbox, journal, gate, recording),
         gate=gate,
         input_format=parse_format(config.asr.user_input_audio_format),
         outbox=outbox,
@@ -192,6 +194,7 @@ def assemble(
         journal=journal,
         stopwatch=stopwatch,
         change=part.change,
+        recording=recording,
     )
 
 
@@ -316,7 +319,14 @@ def _asks_nothing(context: Sequence[Message]) -> bool:
     return last is None or last.role == "assistant"
 
 
-def _hearing(agent: AgentConfig, engines: Engines, outbox: Outbox, journal: Journal, gate: EchoGate | None) -> Hearing:
+def _hearing(
+    agent: AgentConfig,
+    engines: Engines,
+    outbox: Outbox,
+    journal: Journal,
+    gate: EchoGate | None,
+    recording: Recording | None,
+) -> Hearing:
     assert engines.vad is not None, "an agent that hears has engines to hear with"
     assert engines.stt is not None, "an agent that hears has engines to hear with"
     return Hearing(
@@ -328,4 +338,5 @@ def _hearing(agent: AgentConfig, engines: Engines, outbox: Outbox, journal: Jour
         journal=journal,
         turn=getattr(engines, "turn", None),
         gate=gate,
+        recording=recording,
     )

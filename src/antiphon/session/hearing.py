@@ -21,6 +21,7 @@ from antiphon.engines.cascades.progress import progress
 from antiphon.errors import EngineError
 from antiphon.protocol.events import VadScore
 from antiphon.record.journal import Journal
+from antiphon.record.recording import Recording
 from antiphon.turns.endpointing import Endpointing, SpeechPolicy
 from antiphon.turns.observations import Heard, Observation, Partial, SpeechStarted
 
@@ -48,6 +49,7 @@ class Hearing:
         journal: Journal,
         turn: TurnDetector | None = None,
         gate: EchoGate | None = None,
+        recording: Recording | None = None,
     ) -> None:
         frame_seconds = vad.frame_samples / SAMPLE_RATE
         self._vad = vad
@@ -60,6 +62,7 @@ class Hearing:
         self._journal = journal
         self._turn = turn
         self._gate = gate
+        self._recording = recording
         self._shows_scores = outbox.wants("vad_score")
         self._pre_roll: deque[bytes] = deque(maxlen=round(PRE_ROLL / frame_seconds))
         self._tail: deque[bytes] = deque(maxlen=round((TAIL if turn is None else TURN) / frame_seconds))
@@ -103,7 +106,10 @@ class Hearing:
         observed: list[Observation] = []
         heard: list[bytes] = []
         began = False
-        frames = self._framer.push(self._decoder.decode(audio))
+        decoded = self._decoder.decode(audio)
+        if self._recording is not None:
+            self._recording.user(decoded, now)
+        frames = self._framer.push(decoded)
         gated = self._gate is not None and self._gate.expects(now, len(frames))
         for frame in frames:
             score = self._vad.score(frame)

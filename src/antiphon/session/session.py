@@ -27,6 +27,7 @@ from antiphon.engines.base import LanguageModel, Request, SpeechToText, TextDelt
 from antiphon.errors import ConfigError, EngineError, SessionError
 from antiphon.protocol import events as ev
 from antiphon.record.journal import Journal
+from antiphon.record.recording import Recording
 from antiphon.record.transcript import Transcript
 from antiphon.turns import observations as ob
 
@@ -101,13 +102,16 @@ class Session:
         journal: Journal,
         stopwatch: Stopwatch,
         change: Callable[[SwitchLanguage | Transfer], Awaitable[Change]],
+        recording: Recording | None = None,
     ) -> None:
         self._settings = settings
         self._mind = mind
         self._hearing = hearing
         self._gate = gate
-        self._sent = Decoder(settings.output_format) if gate is not None and settings.output_format else None
-        "What the client plays, as the echo gate wants it."
+        self._recording = recording
+        known_again = gate is not None or recording is not None
+        self._sent = Decoder(settings.output_format) if known_again and settings.output_format else None
+        "What the client plays, as the echo gate and the recording want it."
         self._outbox = outbox
         self._journal = journal
         self._stopwatch = stopwatch
@@ -168,7 +172,9 @@ class Session:
             ending = agreed
         finally:
             self._inbox.close()
-            self._stopwatch.stamp()
+            ended_at = self._stopwatch.stamp()
+            if self._recording is not None:
+                self._recording.cut(ended_at)
             self._journal.end(ending.close_code, ending.reason, ending.error_type)
         return ending
 
@@ -254,10 +260,15 @@ class Session:
             logger.info("answered, ms: %s", stages, extra={"stages": event.stages})
 
     def play(self, event: ev.AgentAudio, at: float) -> None:
-        """Sound, for the same, and for whoever has to know it again when it comes back."""
+        """Sound, for the same, for the recording, and for whoever has to know it again when it comes back."""
         self._outbox.put(event)
-        if self._gate is not None and self._sent is not None:
-            self._gate.sent(self._sent.decode(event.audio), at)
+        if self._sent is None:
+            return
+        sound = self._sent.decode(event.audio)
+        if self._gate is not None:
+            self._gate.sent(sound, at)
+        if self._recording is not None:
+            self._recording.agent(sound, at)
 
     def room(self) -> bool:
         """Whether the transport takes sound."""
@@ -267,6 +278,8 @@ class Session:
         """The client throws away what would sound after `at`."""
         if self._gate is not None:
             self._gate.dropped(at)
+        if self._recording is not None:
+            self._recording.cut(at)
 
     def saw(self, observation: ob.Observation) -> None:
         """Into the journal."""

@@ -22,6 +22,7 @@ from antiphon.protocol import events as ev
 from antiphon.protocol.client import ClientProtocol
 from antiphon.protocol.codec import client_json
 from antiphon.protocol.server import ServerProtocol
+from antiphon.record.recording import Recording
 from antiphon.session.assembly import assemble
 from antiphon.session.casting import Casting
 from antiphon.session.engines import Engines
@@ -268,10 +269,11 @@ async def hold(
     casting: Casting | None = None,
     workspace: Workspace | None = None,
     hosts: HostPolicy | None = None,
+    recording: Recording | None = None,
 ) -> Call:
     """Hold one call on the running loop's clock, to the end of the script. The caller hangs up.
 
-    The last three: as for `session.assembly.assemble`.
+    The last four: as for `session.assembly.assemble`.
     """
     loop = asyncio.get_running_loop()
     call = Call()
@@ -295,6 +297,7 @@ async def hold(
         casting=casting,
         workspace=workspace,
         hosts=hosts,
+        recording=recording,
     )
     return call
 
@@ -327,6 +330,7 @@ async def join(
     casting: Casting | None = None,
     workspace: Workspace | None = None,
     hosts: HostPolicy | None = None,
+    recording: Recording | None = None,
 ) -> None:
     """Join a caller and an agent back to back, until one of them hangs up; `call` gets the journal and the ending.
 
@@ -364,6 +368,7 @@ async def join(
         workspace=workspace,
         hosts=hosts,
         casting=casting,
+        recording=recording,
     )
     caller.receive(server.send(server.metadata))
     caller.protocol.open(initiation)

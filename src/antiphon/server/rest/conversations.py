@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse
 
 from antiphon.server.addresses import websocket_base
 from antiphon.server.rest.dependencies import KeyNeeded, ServicesOf
@@ -30,3 +31,10 @@ async def get_conversation(services: ServicesOf, conversation_id: str) -> dict[s
     """What is known of a conversation: its record, or, while it lives, as much of it as has happened."""
     await services.sessions.flush(conversation_id)
     return await asyncio.to_thread(services.conversations.document, conversation_id)
+
+
+@router.get("/conversations/{conversation_id}/audio", response_class=FileResponse)
+async def get_conversation_audio(services: ServicesOf, conversation_id: str) -> FileResponse:
+    """The recording of a conversation that is over, MP3: the caller left, the agent right. 404: there is none."""
+    recording = await asyncio.to_thread(services.conversations.audio, conversation_id)
+    return FileResponse(recording, media_type="audio/mpeg")
