@@ -76,19 +76,27 @@ class Conversations:
             await connection.execute(insert(conversations).values(values))
 
     async def append(
-        self, lines: Mapping[str, Sequence[tuple[int, bytes]]], alive: Iterable[str], *, now: float
+        self,
+        lines: Mapping[str, Sequence[tuple[int, bytes]]],
+        alive: Iterable[str],
+        *,
+        now: float,
+        begun: Sequence[Conversation] = (),
     ) -> None:
-        """Add numbered lines to journals, and note that these conversations are alive: all of it or nothing.
+        """Add numbered pieces, each some whole lines, to journals, and note who is alive: all of it or nothing.
 
-        Lines of a conversation that was deleted meanwhile are dropped.
+        `begun`: conversations of which these are the first lines. Lines of a conversation that was deleted meanwhile
+        are dropped.
         """
         rows = [
-            {"conversation_id": identifier, "number": number, "line": line}
+            {"conversation_id": identifier, "number": number, "lines": chunk}
             for identifier, numbered in lines.items()
-            for number, line in numbered
+            for number, chunk in numbered
         ]
         living = set(alive) | set(lines)
         async with self._database.write() as connection:
+            if begun:
+                await connection.execute(insert(conversations), [{**_columns(one), "alive_at": now} for one in begun])
             known = set(
                 (await connection.execute(select(conversations.c.id).where(conversations.c.id.in_(living)))).scalars()
             )
@@ -103,7 +111,7 @@ class Conversations:
     async def finish(self, conversation: Conversation) -> None:
         """It is over: its document and columns are as given. Its journal stays. Raises NotFoundError."""
         values = _columns(conversation)
-        del values["id"], values["rating"]
+        del values["id"], values["rating"], values["started_at"]  # it knows better when it began
         async with self._database.write() as connection:
             which = conversations.c.id == conversation.id
             if not (await connection.execute(update(conversations).where(which).values(values))).rowcount:
@@ -128,8 +136,8 @@ class Conversations:
         return _conversation(row)
 
     async def journal(self, identifier: str) -> list[bytes]:
-        """Its lines so far, in order."""
-        query = select(journal.c.line).where(journal.c.conversation_id == identifier).order_by(journal.c.number)
+        """Its lines so far, in order, in the pieces in which they were written."""
+        query = select(journal.c.lines).where(journal.c.conversation_id == identifier).order_by(journal.c.number)
         async with self._database.read() as connection:
             return list((await connection.execute(query)).scalars())
 

@@ -83,9 +83,9 @@ journal = Table(
     metadata,
     Column("conversation_id", String(200), ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True),
-    Column("line", LargeBinary, nullable=False),
+    Column("lines", LargeBinary, nullable=False),
 )
-"Lines of conversations, in order."
+"Lines of conversations, as many in a row as were written at one time, in order."
 
 api_keys = Table(
     "api_keys",

@@ -103,7 +103,7 @@ def upgrade() -> None:
         "journal",
         sa.Column("conversation_id", sa.String(length=200), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("line", sa.LargeBinary(), nullable=False),
+        sa.Column("lines", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(
             ["conversation_id"], ["conversations.id"], name=op.f("fk_journal_conversation_id"), ondelete="CASCADE"
         ),
