@@ -332,6 +332,7 @@ class EchoGate:
 
     def _loudest_around(self, first: int, unsure: int = 0) -> Levels:
         """What is heard of what was sent, by the table's row `first`; no gain yet."""
+        first = min(first, ROWS - 1)  # what comes after the newest row is not sent yet
         rows = self._held[max(0, first - LATE - unsure) : first + EARLY + unsure + 1]
         return load_numpy().maximum.reduce(rows, axis=0)
 
@@ -408,8 +409,12 @@ class EchoGate:
         over: list[Levels] = []
         for row, levels in self._heard:
             first = row - self._base - self.lag
+            if first < 0:  # what was sent then is not kept any more
+                continue
             held = self._loudest_around(first)
             over.append(np.where(held > self._loudest - RANGE, levels - held, np.nan))
+        if not over:
+            return
         table = np.array(over)
         for band in range(BANDS):
             known = table[:, band][~np.isnan(table[:, band])]

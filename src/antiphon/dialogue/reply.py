@@ -46,7 +46,7 @@ MARGIN = 0.4
 "Seconds before the longest silence at which it is told: a filler has to get to the client, too."
 STUCK = 60.0
 "Seconds without a sound, and without the fillers of a machine that forbids dead air, after which a reply is given up."
-QUIET_AGAIN = 1.0
+QUIET_AGAIN = 0.25
 "Seconds after which a silence that goes on is told again."
 
 _PLAIN = ToolRules()

@@ -13,7 +13,8 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 2.0
 "Seconds that rehearsing one line may take: a voice that is slower will be asked when the line is needed."
-ATTEMPTS = 3
+ATTEMPTS = 6
+"Times that each line is tried."
 
 
 class Rehearsed:
@@ -34,15 +35,14 @@ class Rehearsed:
 
     async def rehearse(self, lines: Iterable[str]) -> None:
         """Have these lines spoken beforehand. One that cannot be is logged, and tried again when it is needed."""
-        for line in lines:
-            text = line.strip()
-            if not text or text in self._lines:
-                continue
-            for _ in range(ATTEMPTS):
+        wanted = list(dict.fromkeys(text for line in lines if (text := line.strip())))
+        for _ in range(ATTEMPTS):  # every line once before any is tried again
+            for text in wanted:
+                if text in self._lines:
+                    continue
                 try:
                     async with asyncio.timeout(PATIENCE), closing(self._voice.speak(text)) as pieces:
                         self._lines[text] = [speech async for speech in pieces]
-                    break
                 except (EngineError, TimeoutError) as error:
                     logger.warning("a line could not be rehearsed: %s", error)
 
