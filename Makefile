@@ -6,13 +6,14 @@ ARGS ?=
 # Each folder tests/compat/<client> with a lock file is a foreign client, tested from an environment of its own.
 CLIENTS := $(patsubst tests/compat/%/requirements.lock,%,$(wildcard tests/compat/*/requirements.lock))
 
-.PHONY: help demo test check bench lock clean .venv $(CLIENTS:%=.venv-compat-%)
+.PHONY: help demo test check bench bench-speech lock clean .venv $(CLIENTS:%=.venv-compat-%)
 
 help:
 	@echo 'make demo     hold a conversation on this machine and look at it'
 	@echo 'make test     run the test suite (ARGS="-k barge_in" for some of it)'
 	@echo 'make check    linter, formatter, types, architecture'
-	@echo 'make bench    measure'
+	@echo 'make bench    measure, about 20 minutes (ARGS="echo chaos" for some of it, ARGS=--list for what there is)'
+	@echo 'make bench-speech  measure on the speech corpora'
 	@echo 'make .venv    install everything into .venv, nothing else'
 	@echo 'make lock     renew requirements.lock: the newest of everything'
 	@echo 'make clean    remove all that make has made'
@@ -31,8 +32,12 @@ check: .venv/.installed
 	.venv/bin/basedpyright
 	.venv/bin/lint-imports --no-logo
 
+# Pipecat and LiveKit are measured beside it where .venv-peers is (python -m benchmarks.peers --install).
 bench: .venv/.installed
-	@set -e; for script in benchmarks/[!_]*.py; do echo "== $$script"; name=$${script#benchmarks/}; .venv/bin/python -m "benchmarks.$${name%.py}" $(ARGS); done
+	.venv/bin/python -m benchmarks $(ARGS)
+
+bench-speech: .venv/.installed
+	.venv/bin/python -m benchmarks --speech $(ARGS)
 
 # ----------------------------------------------------------------------------------------------------- environments
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -403,9 +404,13 @@ def main() -> None:
         f"{len(spoken.dictations)} dictations with {pauses} pauses of 0.3-1.2 s, {len(spoken.sentences)} finished "
         f"sentences, {len(spoken.hesitations)} with a pause inside"
     )
+    met = True
     for title, policy in EAGERNESS.items():
         for recogniser in RECOGNISERS if title == "normal" else RECOGNISERS[1:2]:
-            report(title, recogniser, *compare(policy, recogniser, spoken))
+            measured = compare(policy, recogniser, spoken)
+            report(title, recogniser, *measured)
+            met &= not policy.spelling_patience or measured[0].cut <= measured[1].cut / 3
+    sys.exit(0 if met else 1)
 
 
 def report(title: str, recogniser: Recogniser, ours: Measured, rival: Measured, second: Measured) -> None:

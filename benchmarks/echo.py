@@ -34,6 +34,7 @@ import asyncio
 import random
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -56,6 +57,8 @@ from antiphon.turns.observations import SpeechStarted
 
 RATE = 16_000
 FRAME = 512
+CAUGHT = 0.95
+"Share of the barge-ins that has to be noticed."
 SELF_INTERRUPTION = 0.25
 "Seconds of speech that interrupt an agent."
 NOTICED = 0.5
@@ -386,6 +389,7 @@ def main() -> None:
     for title, tally in (("without the gate", without), ("with the gate", with_gate)):
         print(title, *tally.lines(calls), sep="\n  ")
     print(f"the gate took {spent / max(1, frames) * 1e6:.0f} us a frame; seeds with a fault: {faulty[:40]}")
+    sys.exit(0 if with_gate.self_interruptions == 0 and with_gate.noticed >= CAUGHT * with_gate.barge_ins else 1)
 
 
 if __name__ == "__main__":

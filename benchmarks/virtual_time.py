@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import sys
 import time
 from typing import Any
 
@@ -31,6 +32,8 @@ LINES = [
     "at seven",
     "thank you goodbye",
 ]
+MOST = 60
+"Milliseconds of CPU for a simulated minute."
 AGENT: dict[str, Any] = {
     "name": "Benchmark",
     "conversation_config": {
@@ -115,6 +118,9 @@ def main() -> None:
     print(
         f"{calls} calls: {spent:.1f} s of CPU, {spent / calls * 1000:.1f} ms each, {len(digests)} different journal(s)"
     )
+    minute = spent / calls * 1000 / (seconds / 60)
+    print(f"a simulated minute: {minute:.1f} ms (at most {MOST})")
+    sys.exit(0 if minute <= MOST and len(digests) == 1 else 1)
 
 
 if __name__ == "__main__":
