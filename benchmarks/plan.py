@@ -205,9 +205,9 @@ BENCHMARKS = (
     ),
     Benchmark(
         "kills",
-        (),
+        ("--kills", "50"),
         ("--kills", "5"),
-        75,
+        50,
         (
             Goal("acknowledged pieces lost", r"^acknowledged pieces lost: (\d+)", most=0),
             Goal("damaged databases", r"^damaged databases: (\d+)", most=0),

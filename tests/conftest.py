@@ -41,6 +41,12 @@ def _client(name: str) -> Callable[[], bool]:
     return lambda: (environment / "bin" / "python").exists() and any(environment.glob(f"lib/*/site-packages/{name}"))
 
 
+def _postgresql() -> bool:
+    """The server's programs, which Debian keeps off the PATH, and the driver."""
+    server = shutil.which("initdb") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return server and _package("asyncpg")()
+
+
 COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
     "espeak": (_package("espeakng_loader"), "pip install 'antiphon[espeak]'"),
     "pocketsphinx": (_package("pocketsphinx"), "pip install 'antiphon[speech]'"),
@@ -48,6 +54,7 @@ COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
     "sounddevice": (_sounddevice, "apt-get install libportaudio2, pip install 'antiphon[devices]'"),
     "elevenlabs": (_client("elevenlabs"), "make .venv-compat-elevenlabs"),
     "flite": (lambda: shutil.which("flite") is not None, "apt-get install flite"),
+    "postgresql": (_postgresql, "apt-get install postgresql, pip install 'antiphon[postgres]'"),
     "testdata": (
         lambda: Path("/usr/share/pocketsphinx/test/data/goforward.raw").exists(),
         "apt-get install pocketsphinx-testdata",

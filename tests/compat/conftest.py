@@ -2,19 +2,61 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 HERE = Path(__file__).parent
+PYTHON = HERE.parent.parent / ".venv-compat" / "elevenlabs" / "bin" / "python"
+
+
+class Course:
+    """What happened in a scenario."""
+
+    def __init__(self, notes: list[dict[str, Any]]) -> None:
+        self.notes = notes
+
+    def of(self, *kinds: str) -> list[dict[str, Any]]:
+        """The notes of these kinds, in order."""
+        return [note for note in self.notes if note["note"] in kinds]
+
+    def texts(self, kind: str) -> list[str]:
+        return [note["text"] for note in self.of(kind)]
+
+    def frames(self, kind: str) -> list[dict[str, Any]]:
+        """The payloads of the server's messages of one type."""
+        messages = [note["message"] for note in self.of("frame") if note["message"]["type"] == kind]
+        return [next(value for key, value in message.items() if key != "type") for message in messages]
+
+
+@cache
+def _play(
+    scenario: str, mode: str, server: str, agent: str, *, key: str | None = None, on_prem: str | None = None
+) -> Course:
+    """The course of a scenario, played once however many tests look at it; what goes wrong in the SDK fails them.
+
+    `on_prem`: JSON of what the SDK's OnPremInitiationData is made of.
+    """
+    command = [str(PYTHON), str(HERE / "elevenlabs" / "driver.py"), scenario, mode, server, agent, key or ""]
+    command += [on_prem] if on_prem else []
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    notes = [json.loads(line) for line in done.stdout.splitlines()]
+    course = Course(notes)
+    assert not course.of("failure"), f"{course.of('failure')}\n{done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, done.stderr
+    if scenario != "refused":
+        assert "Error" not in done.stderr, done.stderr  # the SDK logs what it stumbles over
+    return course
 
 
 @pytest.fixture(scope="session")
@@ -23,32 +65,52 @@ def key() -> str:
     return "workspace-key-of-this-test"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, key: str) -> Iterator[str]:
-    """The address of a server that has this folder's agents; it must log no error, and stop in good order."""
-    antiphon = Path(sys.executable).with_name("antiphon")
-    agents, data = HERE / "agents", tmp_path_factory.mktemp("data")
-    log = data / "server.log"
-    with log.open("w") as stderr:
-        process = subprocess.Popen(
-            [antiphon, "serve", "--port", "0", "--agents", agents, "--data", data],
-            env=os.environ | {"ANTIPHON_API_KEY": key},
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    assert process.stdout is not None
-    with process.stdout:
-        try:
-            ready = process.stdout.readline().split()
-            assert ready[:2] == ["antiphon", "ready"], f"the server did not start: {log.read_text()}"
-            yield ready[2]
-        finally:
-            process.send_signal(signal.SIGTERM)
+@pytest.fixture(scope="session")
+def play() -> Callable[..., Course]:
+    """Plays a scenario with the unmodified elevenlabs SDK: `play("greeting", "sync", server, "hours")`."""
+    return _play
+
+
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory, key: str) -> Callable[..., AbstractContextManager[str]]:
+    """Starts servers: `with serving("--host", "0.0.0.0", WEBHOOK_HOSTS="10.0.0.0/8") as address`."""
+
+    @contextmanager
+    def run(*options: str, **settings: str) -> Iterator[str]:
+        """A server with this folder's agents; it must log no error, and stop in good order."""
+        antiphon = Path(sys.executable).with_name("antiphon")
+        data = tmp_path_factory.mktemp("data")
+        log = data / "server.log"
+        environment = {f"ANTIPHON_{name}": value for name, value in settings.items()}
+        with log.open("w") as stderr:
+            process = subprocess.Popen(
+                [antiphon, "serve", "--port", "0", "--agents", HERE / "agents", "--data", data, *options],
+                env=os.environ | {"ANTIPHON_API_KEY": key} | environment,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        assert process.stdout is not None
+        with process.stdout:
             try:
-                status = process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                raise
-    assert status == 0
-    assert "ERROR" not in log.read_text(), log.read_text()
+                ready = process.stdout.readline().split()
+                assert ready[:2] == ["antiphon", "ready"], f"the server did not start: {log.read_text()}"
+                yield ready[2]
+            finally:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    status = process.wait(5)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    raise
+        assert status == 0
+        assert "ERROR" not in log.read_text(), log.read_text()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def server(serving: Callable[..., AbstractContextManager[str]]) -> Iterator[str]:
+    """The address of a server with its settings as they come."""
+    with serving() as address:
+        yield address

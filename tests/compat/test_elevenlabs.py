@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 HERE = Path(__file__).parent
-PYTHON = HERE.parent.parent / ".venv-compat" / "elevenlabs" / "bin" / "python"
+Play = Callable[..., Any]
 HELLO = "Hello, how can I help?"
 STORY: str = json.loads((HERE / "agents" / "storyteller.json").read_text())["conversation_config"]["antiphon"]["llm"][
     "rules"
@@ -21,49 +19,7 @@ STORY: str = json.loads((HERE / "agents" / "storyteller.json").read_text())["con
 pytestmark = [pytest.mark.component("elevenlabs"), pytest.mark.parametrize("mode", ["sync", "async"])]
 
 
-class Course:
-    """What happened in a scenario."""
-
-    def __init__(self, notes: list[dict[str, Any]]) -> None:
-        self.notes = notes
-
-    def of(self, *kinds: str) -> list[dict[str, Any]]:
-        """The notes of these kinds, in order."""
-        return [note for note in self.notes if note["note"] in kinds]
-
-    def texts(self, kind: str) -> list[str]:
-        return [note["text"] for note in self.of(kind)]
-
-    def frames(self, kind: str) -> list[dict[str, Any]]:
-        """The payloads of the server's messages of one type."""
-        messages = [note["message"] for note in self.of("frame") if note["message"]["type"] == kind]
-        return [next(value for key, value in message.items() if key != "type") for message in messages]
-
-
-@cache
-def play(scenario: str, mode: str, server: str, agent: str, *, key: str | None = None) -> Course:
-    """The course of a scenario, played once however many tests look at it; what goes wrong in the SDK fails them."""
-    command = [
-        str(PYTHON),
-        str(HERE / "elevenlabs" / "driver.py"),
-        scenario,
-        mode,
-        server,
-        agent,
-        *([key] if key else []),
-    ]
-    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
-    notes = [json.loads(line) for line in done.stdout.splitlines()]
-    course = Course(notes)
-    assert not course.of("failure"), f"{course.of('failure')}\n{done.stdout}\n{done.stderr}"
-    assert done.returncode == 0, done.stderr
-    if scenario != "refused":
-        assert "Error" not in done.stderr, done.stderr  # the SDK logs what it stumbles over
-    return course
-
-
-def assert_hung_up(course: Course) -> None:
+def assert_hung_up(course: Any) -> None:
     """The caller ended it: told once, last, with the id that the server gave."""
     (metadata,) = course.frames("conversation_initiation_metadata")
     (disconnect,) = course.of("disconnect")
@@ -73,7 +29,7 @@ def assert_hung_up(course: Course) -> None:
     assert course.of("frame")[0]["message"]["type"] == "conversation_initiation_metadata"
 
 
-def assert_all_audio_was_played(course: Course) -> None:
+def assert_all_audio_was_played(course: Any) -> None:
     """The SDK drops audio whose id is not above the last interruption's: none may have been (protocol.md 1.4)."""
     arrived = [frame["bytes"] for frame in course.frames("audio")]
     played = [note["bytes"] for note in course.of("output")]
@@ -81,7 +37,7 @@ def assert_all_audio_was_played(course: Course) -> None:
     assert max(played) <= 6400  # 200 ms, so that an interruption is heard at once (protocol.md 4.3)
 
 
-def test_greeting(server: str, mode: str) -> None:
+def test_greeting(play: Play, server: str, mode: str) -> None:
     """The first message comes as text and as sound of the right length; hanging up is clean."""
     course = play("greeting", mode, server, "hours")
     assert course.texts("agent_response") == [HELLO]
@@ -94,7 +50,7 @@ def test_greeting(server: str, mode: str) -> None:
     assert_hung_up(course)
 
 
-def test_a_spoken_turn(server: str, mode: str) -> None:
+def test_a_spoken_turn(play: Play, server: str, mode: str) -> None:
     """Speech in, transcript and answer out, in that order."""
     course = play("turn", mode, server, "hours")
     assert course.texts("user_transcript") == ["what are your opening hours"]
@@ -109,7 +65,7 @@ def test_a_spoken_turn(server: str, mode: str) -> None:
     assert_hung_up(course)
 
 
-def test_pings_are_answered(server: str, mode: str) -> None:
+def test_pings_are_answered(play: Play, server: str, mode: str) -> None:
     """Their ids are new ones, and the measured round trip of the later ones is that of a loopback."""
     course = play("two_turns", mode, server, "tools")
     pings = course.frames("ping")
@@ -122,7 +78,7 @@ def test_pings_are_answered(server: str, mode: str) -> None:
     assert all(ms < 500 for ms in measured)
 
 
-def test_tools_plain_and_async(server: str, mode: str) -> None:
+def test_tools_plain_and_async(play: Play, server: str, mode: str) -> None:
     """Each is called once with its parameters and its call's id; the answer is made of what it returned."""
     course = play("two_turns", mode, server, "tools")
     order, weather = course.of("tool")
@@ -138,7 +94,7 @@ def test_tools_plain_and_async(server: str, mode: str) -> None:
     assert_hung_up(course)
 
 
-def test_a_tool_that_fails(server: str, mode: str) -> None:
+def test_a_tool_that_fails(play: Play, server: str, mode: str) -> None:
     """The agent hears of it and goes on."""
     course = play("turn", mode, server, "till")
     assert [note["name"] for note in course.of("tool")] == ["broken"]
@@ -146,7 +102,7 @@ def test_a_tool_that_fails(server: str, mode: str) -> None:
     assert_hung_up(course)
 
 
-def test_a_barge_in(server: str, mode: str) -> None:
+def test_a_barge_in(play: Play, server: str, mode: str) -> None:
     """Speech over a long answer stops it, corrects it to what was heard, and is answered itself; no sound is stale."""
     course = play("barge_in", mode, server, "storyteller")
     assert course.texts("user_transcript") == ["tell me a story", "please stop"]
@@ -174,7 +130,7 @@ def test_a_barge_in(server: str, mode: str) -> None:
     assert_hung_up(course)
 
 
-def test_a_file_that_is_dumped_at_once(server: str, mode: str) -> None:
+def test_a_file_that_is_dumped_at_once(play: Play, server: str, mode: str) -> None:
     """The documentation's own audio interface: all sound at the start, over the greeting, no silence after."""
     course = play("dump", mode, server, "hours")
     assert course.texts("user_transcript") == ["what are your opening hours"]
@@ -183,7 +139,7 @@ def test_a_file_that_is_dumped_at_once(server: str, mode: str) -> None:
     assert_hung_up(course)
 
 
-def test_text_only(server: str, mode: str) -> None:
+def test_text_only(play: Play, server: str, mode: str) -> None:
     """Without an audio interface no sound is sent; the answer streams, and its parts make the whole."""
     course = play("text", mode, server, "hours")
     assert not course.frames("audio")
@@ -199,7 +155,7 @@ def test_text_only(server: str, mode: str) -> None:
     assert_hung_up(course)
 
 
-def test_a_signed_url(server: str, mode: str, key: str) -> None:
+def test_a_signed_url(play: Play, server: str, mode: str, key: str) -> None:
     """An agent that requires one lets in who asked with the key."""
     course = play("greeting", mode, server, "private", key=key)
     assert course.texts("agent_response") == [HELLO]
@@ -207,14 +163,14 @@ def test_a_signed_url(server: str, mode: str, key: str) -> None:
     assert_hung_up(course)
 
 
-def test_a_wrong_key_gets_no_signed_url(server: str, mode: str) -> None:
+def test_a_wrong_key_gets_no_signed_url(play: Play, server: str, mode: str) -> None:
     """The SDK raises its ApiError from start_session()."""
     (error,) = play("refused", mode, server, "private", key="wrong").of("api error")
     assert (error["status"], error["body"]["detail"]["status"]) == (401, "invalid_api_key")
 
 
 @pytest.mark.parametrize("agent", ["private", "nobody"])
-def test_who_may_not_in_is_told_why(server: str, mode: str, agent: str) -> None:
+def test_who_may_not_in_is_told_why(play: Play, server: str, mode: str, agent: str) -> None:
     """An agent that needs a signature, and one that does not exist: 1008 and a sentence.
 
     The `error` message before it is seen only where the SDK comes to read: its initiation may meet the closed socket.
@@ -226,7 +182,7 @@ def test_who_may_not_in_is_told_why(server: str, mode: str, agent: str) -> None:
     assert all(error["code"] == 1008 for error in course.frames("error"))
 
 
-def test_the_server_hangs_up(server: str, mode: str) -> None:
+def test_the_server_hangs_up(play: Play, server: str, mode: str) -> None:
     """A caller who says nothing is let go with 1000: the SDK takes it for the agent's wish."""
     course = play("server_ends", mode, server, "impatient")
     (disconnect,) = course.of("disconnect")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -124,6 +125,17 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Callable[..., list[Any]]:
+    """What the database of a stopped server holds: `kept("SELECT ...", value)`, the first column of each row."""
+
+    def rows(query: str, *values: Any) -> list[Any]:
+        with closing(sqlite3.connect(tmp_path / "data" / "antiphon.db")) as database:
+            return [row[0] for row in database.execute(query, values)]
+
+    return rows
 
 
 @pytest.fixture

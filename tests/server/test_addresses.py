@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.server.addresses import websocket_base
+from antiphon.server.addresses import client_address, websocket_base
 from antiphon.server.settings import Settings
 
 
@@ -49,3 +49,25 @@ def test_nobody_else_does() -> None:
 def test_a_host_that_is_none_is_not_repeated(host: str) -> None:
     """Nothing but a host and a port can get into the address."""
     assert websocket_base(scope(host=host), Settings.load()) == "ws://127.0.0.1:8080"
+
+
+def test_a_caller_is_counted_by_where_it_comes_from() -> None:
+    """What a stranger says of itself is not believed."""
+    settings = Settings.load()
+    assert client_address(scope(peer="203.0.113.9", x_forwarded_for="192.0.2.1"), settings) == "203.0.113.9"
+    assert client_address({**scope(), "client": None}, settings) == ""
+
+
+def test_behind_trusted_proxies_the_last_of_them_says_it() -> None:
+    """What stands before that, the client may have made up."""
+    settings = Settings.load(trusted_proxies=("127.0.0.1", "10.0.0.1"))
+    hops = "192.0.2.66, 198.51.100.7, 10.0.0.1"
+    assert client_address(scope(peer="127.0.0.1", x_forwarded_for=hops), settings) == "198.51.100.7"
+    assert client_address(scope(peer="127.0.0.1"), settings) == "127.0.0.1"
+
+
+def test_a_network_of_ipv6_is_one_caller() -> None:
+    """Its addresses are without number; IPv4 in IPv6 is IPv4."""
+    settings = Settings.load()
+    assert client_address(scope(peer="2001:db8:1:2:3::4"), settings) == "2001:db8:1:2::"
+    assert client_address(scope(peer="::ffff:192.0.2.1"), settings) == "192.0.2.1"

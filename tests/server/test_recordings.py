@@ -100,7 +100,7 @@ def test_a_conversation_that_goes_on_has_no_recording_yet(
         async with serving() as server, server.call("voice") as caller:
             await caller.initiate()
             identifier = (await caller.hear("conversation_initiation_metadata"))["conversation_id"]
-            part = tmp_path / "data" / "conversations" / f"{identifier}.mp3.part"
+            part = tmp_path / "data" / "recordings" / f"{identifier}.mp3.part"
             while not part.exists() or not part.stat().st_size:
                 await caller.say({"user_audio_chunk": CHUNK})
                 await caller.hear("ping")

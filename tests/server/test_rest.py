@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,12 @@ def test_a_failure_of_the_server_tells_its_request_id_and_nothing_else(
     serving: Serving, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """500 with the id under which the log has the rest."""
-    folder = tmp_path / "data" / "conversations"
-    folder.mkdir(parents=True)
-    (folder / "conv_broken.json").write_text("no JSON")
+    answers(serving, ("/health", {}))  # the database is there
+    with closing(sqlite3.connect(tmp_path / "data" / "antiphon.db")) as database:
+        columns = "id, agent_id, status, text_only, started_at, duration, messages, successful, has_audio, alive_at"
+        values = "'conv_broken', 'desk', 'done', 1, 0, 0, 0, 'unknown', 0, 0"
+        database.execute(f"INSERT INTO conversations ({columns}, document) VALUES ({values}, 'no JSON')")
+        database.commit()
     (answer,) = answers(serving, ("/v1/convai/conversations/conv_broken", {}))
     assert answer.status_code == 500
     detail = answer.json()["detail"]

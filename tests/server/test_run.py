@@ -11,7 +11,7 @@ import socket
 import ssl
 import stat
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,9 @@ async def closed(caller: ClientConnection) -> tuple[int | None, str | None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_once_that_it_is_ready_and_stops_in_order(agents: Path, tmp_path: Path, number: int) -> None:
+def test_it_says_once_that_it_is_ready_and_stops_in_order(
+    agents: Path, tmp_path: Path, kept: Callable[..., list[Any]], number: int
+) -> None:
     """One line on stdout, with the real port; a signal ends live conversations with 1001, writes their records, and the
     process exits with 0 within five seconds."""
 
@@ -106,7 +108,8 @@ def test_it_says_once_that_it_is_ready_and_stops_in_order(agents: Path, tmp_path
             return conversation_id
 
     conversation_id = asyncio.run(scene())
-    record = json.loads((tmp_path / "data" / "conversations" / f"{conversation_id}.json").read_text())
+    (document,) = kept("SELECT document FROM conversations WHERE id = ?", conversation_id)
+    record = json.loads(document)
     assert record["status"] == "done"
     assert record["transcript"][0]["message"] == "Hello, how can I help?"
 

@@ -37,10 +37,10 @@ def test_both_forms_at_once_are_refused() -> None:
 
 
 def test_the_record_is_posted_signed_and_again_after_an_error(
-    serving: Serving, document: Any, monkeypatch: pytest.MonkeyPatch
+    serving: Serving, clock: Any, document: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """503, then 200: two attempts with one body, which is the document that REST answers."""
-    monkeypatch.setattr(webhooks, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(webhooks, "FIRST_PAUSE", 0.0)
     received: asyncio.Queue[tuple[bytes, bytes]] = asyncio.Queue()
     answers = [b"503 Busy", b"200 OK"]
 
@@ -69,6 +69,6 @@ def test_the_record_is_posted_signed_and_again_after_an_error(
             message = json.loads(body)
             assert message["type"] == "post_call_transcription"
             assert message["data"] == await server.record(metadata["conversation_id"])
-            assert f"elevenlabs-signature: {sign(SECRET, body, 1_700_000_000)}".encode() in head.lower()
+            assert f"elevenlabs-signature: {sign(SECRET, body, clock.now)}".encode() in head.lower()
 
     asyncio.run(scene())

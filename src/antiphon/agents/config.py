@@ -329,6 +329,9 @@ class Auth(View):
     allowlist: tuple[AllowedHost, ...] = ()
     "Pages that may; empty: all."
     require_origin_header: bool = False
+    "Whether a client without an Origin header, which is no page, is refused too while there is a list."
+    shareable_token: str | None = None
+    "Who shows it is let in, as with a signed address that never expires."
 
 
 class Overrides(View):
@@ -348,6 +351,13 @@ class CallLimits(View):
     bursting_enabled: bool = True
 
 
+class QueueingConfig(View):
+    """`queueing_config`: whether callers wait while all places of the agent are taken."""
+
+    enabled: bool = False
+    wait_timeout_seconds: float = 180.0
+
+
 class Privacy(View):
     """`privacy`: what is kept, and for how long."""
 
@@ -365,6 +375,7 @@ class PlatformSettings(View):
     auth: Auth = Auth()
     overrides: Overrides = Overrides()
     call_limits: CallLimits = CallLimits()
+    queueing_config: QueueingConfig = QueueingConfig()
     privacy: Privacy = Privacy()
 
 

@@ -15,7 +15,7 @@ try:
 except ImportError:
     sys.exit("antiphon: the command needs the server's packages: pip install 'antiphon[all]'")
 
-from . import demo, doctor, replay, serve, simulate, talk
+from . import demo, doctor, keys, replay, serve, simulate, talk
 
 app = typer.Typer(
     name="antiphon",
@@ -29,6 +29,7 @@ app.command()(talk.talk)
 app.command()(replay.replay)
 app.command()(doctor.doctor)
 app.command()(simulate.simulate)
+app.add_typer(keys.app, name="keys")
 
 
 def _show_version(wanted: bool) -> None:

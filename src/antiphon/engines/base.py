@@ -286,3 +286,28 @@ class TextToSpeech(Protocol):
     async def aclose(self) -> None:
         """Free everything."""
         ...
+
+
+class Voice(msgspec.Struct, frozen=True):
+    """A voice that can be chosen by its id."""
+
+    id: str
+    name: str
+    language: str = ""
+    "The language code of what it speaks; empty: any."
+    accent: str = ""
+    gender: str = ""
+    "`female`, `male`; both empty where the engine does not say."
+
+
+@runtime_checkable
+class Voiced(Protocol):
+    """What text-to-speech may say besides: which voices it has."""
+
+    async def voices(self) -> Sequence[Voice]:
+        """Those to choose from. Raises EngineError."""
+        ...
+
+    async def voice(self, voice_id: str) -> Voice | None:
+        """The voice of that id, which need not be one of `voices`; None: there is none. Raises EngineError."""
+        ...

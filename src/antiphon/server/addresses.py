@@ -1,8 +1,9 @@
-"""The address under which a client reached this server, and should reach it again."""
+"""The address under which a client reached this server, and should reach it again; and the client's own."""
 
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address, ip_address
 
 from starlette.types import Scope
 
@@ -27,6 +28,25 @@ def websocket_base(scope: Scope, settings: Settings) -> str:
         hosts.insert(0, _first(headers.get("x-forwarded-host", "")))
     host = next((host for host in hosts if _HOST.fullmatch(host)), None) or _own_host(scope)
     return f"{'wss' if secure else 'ws'}://{host}"
+
+
+def client_address(scope: Scope, settings: Settings) -> str:
+    """Where a request comes from, for counting: behind trusted proxies, what the last of them says.
+
+    Of an IPv6 address it is the network of 64 bits: who has one address there has all of them.
+    """
+    peer: str = scope["client"][0] if scope.get("client") else ""
+    if _is_trusted(scope, settings):
+        said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+        hops = [hop.strip() for hop in said.split(",") if hop.strip()]
+        peer = next((hop for hop in reversed(hops) if hop not in settings.trusted_proxies), peer)
+    try:
+        address = ip_address(peer)
+    except ValueError:
+        return peer
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
+    return str(address)
 
 
 def _is_trusted(scope: Scope, settings: Settings) -> bool:

@@ -1,7 +1,8 @@
 """The server as one ASGI application: the table of contents of this folder.
 
     /v1/convai/conversation                     websocket.py        raw ASGI: a conversation is two callables
-    /v1/convai/conversation/get-signed-url      rest/conversations.py
+    /v1/convai/conversation/get-signed-url      rest/signed_urls.py
+    /v1/single-use-token/{type}                 rest/single_use_tokens.py
     /v1/convai/conversations/{id}               rest/conversations.py
     /v1/convai/orchestrator                     orchestrator.py     the same, with an agent that the client brings
     /health                                     rest/health.py
@@ -12,7 +13,9 @@ the last: by ASGI's lifespan under any server, by `Application.running` where so
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -25,25 +28,48 @@ from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.agents.folder import FolderWorkspace
 from antiphon.engines.registry import Registry
-from antiphon.errors import AntiphonError, ConfigError
+from antiphon.errors import AntiphonError, ConfigError, StoreError
 from antiphon.session.tools.hosts import HostPolicy
-from antiphon.store.store import open_store
+from antiphon.store.recordings import open_recordings
+from antiphon.store.store import Store, open_store
 
 from .alongside import alongside
 from .auth import Authority
-from .conversations import ConversationFolder
 from .engine_pool import EnginePool
-from .keys import signing_secret, workspace_key
+from .keys import kept_workspace_key, signing_secret, workspace_key
+from .limits import Limits
+from .metrics import Metrics
 from .orchestrator import PATH as ORCHESTRATOR_PATH
 from .orchestrator import OrchestratorRoute
-from .rest import conversations, health
+from .places import Places
+from .records import Records
+from .rest import (
+    conversations,
+    health,
+    knowledge_base,
+    models,
+    signed_urls,
+    single_use_tokens,
+    speech_to_text,
+    text_to_speech,
+    user,
+    voices,
+)
+from .rest.callers import Callers
 from .rest.errors import add_error_answers
 from .services import Services
 from .sessions import Sessions
 from .settings import Settings
+from .speech_engines import SpeechEngines
+from .tracing import Tracing, open_tracing
 from .webhooks import Deliveries
 from .websocket import PATH, ConversationRoute
 from .workspace import StoredWorkspace
+
+logger = logging.getLogger(__name__)
+
+SWEEP_INTERVAL = 3_600.0
+"Seconds between two times that expired single-use tokens are forgotten."
 
 
 def create_app(
@@ -108,25 +134,45 @@ class Application:
             StoreError: the database cannot be reached.
         """
         settings = self._settings
-        conversations = ConversationFolder(settings.data / "conversations")
         files = FolderWorkspace.load(settings.agents)
         async with AsyncExitStack() as stack:
             store = await stack.enter_async_context(open_store(settings.database_url))
+            limits = Limits.of(settings.rate_limit_per_minute)
+            authority = await self._authority(store, limits)
             workspace = StoredWorkspace(files, store.resources)
             engines = EnginePool(self._registry, workspace, settings.models)
             stack.push_async_callback(engines.aclose)
+            speech = SpeechEngines(self._registry)
+            stack.push_async_callback(speech.aclose)
             for agent in files.agents:
                 await engines.preload(agent)
+            recordings = open_recordings(settings.recordings or str(settings.data / "recordings"))
+            records = Records(store.conversations, recordings, settings.data / "recordings", self._epoch)
+            await records.close_abandoned(alone=store.database.embedded)
+            sessions: Sessions
+            metrics = Metrics(lambda: len(sessions.live))
+            deliveries = Deliveries(store, records, self._webhook_hosts(), self._epoch, metrics.delivered)
+            sessions = Sessions(records, settings.max_sessions, deliveries.nudge)
             services = Services(
                 settings=settings,
                 store=store,
                 workspace=workspace,
                 registry=self._registry,
                 engines=engines,
-                authority=self._authority(),
-                sessions=Sessions(conversations, settings.max_sessions),
-                conversations=conversations,
-                deliveries=Deliveries(self._webhook_hosts(), conversations.document, conversations.audio, self._epoch),
+                speech=speech,
+                authority=authority,
+                limits=limits,
+                places=Places(
+                    settings.workspace_concurrency_limit,
+                    settings.workspace_daily_limit,
+                    store.conversations.count,
+                    self._epoch,
+                ),
+                sessions=sessions,
+                records=records,
+                metrics=metrics,
+                tracing=self._tracing(stack),
+                deliveries=deliveries,
                 tool_hosts=_hosts("tool_hosts", settings.tool_hosts),
                 epoch=self._epoch,
                 clock=self._clock,
@@ -136,27 +182,57 @@ class Application:
             self._sockets = {PATH: ConversationRoute(services)}
             if settings.allow_client_config:
                 self._sockets[ORCHESTRATOR_PATH] = OrchestratorRoute(services)
-            deliveries = services.deliveries.running(settings.shutdown_timeout)
-            async with deliveries, alongside(services.sessions.write_down()):
+            posting = deliveries.running(settings.shutdown_timeout)
+            sweeping = alongside(self._forget_spent_tokens(store))
+            async with posting, sweeping, alongside(services.sessions.write_down()):
                 try:
                     yield services
                 finally:
-                    await services.sessions.stop(settings.shutdown_timeout)
+                    await services.sessions.stop(settings.shutdown_timeout, drain=settings.drain_timeout)
+
+    def _tracing(self, stack: AsyncExitStack) -> Tracing | None:
+        if self._settings.otlp_endpoint is None:
+            return None
+        tracing = open_tracing(self._settings.otlp_endpoint)
+        stack.push_async_callback(asyncio.to_thread, tracing.close)
+        return tracing
 
     def _webhook_hosts(self) -> HostPolicy:
         """Where webhooks may go: this machine too, if only this machine can ask for them."""
         local = ("127.0.0.0/8", "::1") if self._settings.is_local else ()
         return _hosts("webhook_hosts", (*self._settings.webhook_hosts, *local))
 
-    def _authority(self) -> Authority:
+    async def _authority(self, store: Store, limits: Limits) -> Authority:
+        """Who decides who may do what. Raises ConfigError: strangers could call, and there is no key."""
         settings = self._settings
         if settings.api_key is not None:
             key = settings.api_key.get_secret_value()
-        else:
+        elif settings.on_loopback:
             key, generated = workspace_key(settings.data)
             if generated:
                 self._announce_key(key)
-        return Authority(key, signing_secret(settings.data))
+        else:
+            key = kept_workspace_key(settings.data)
+            if key is None and not await store.keys.any_valid():
+                message = (
+                    "others than this machine can reach this address, and there is no key: set ANTIPHON_API_KEY, "
+                    "or make one with `antiphon keys create`"
+                )
+                raise ConfigError(message, path=f"host {settings.host}")
+        if settings.signing_secret is not None:
+            secret = settings.signing_secret.get_secret_value().encode()
+        else:
+            secret = signing_secret(settings.data)
+        return Authority(key, secret, store.keys, limits.failures, self._epoch, self._clock)
+
+    async def _forget_spent_tokens(self, store: Store) -> None:
+        """Now and then; runs until cancelled."""
+        while True:
+            try:
+                await store.spent.sweep(now=self._epoch())
+            except StoreError:  # the next time will do
+                logger.exception("spent tokens could not be forgotten")
+            await asyncio.sleep(SWEEP_INTERVAL)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()  # lifespan.startup
@@ -185,11 +261,24 @@ class Application:
 def _rest() -> FastAPI:
     app = FastAPI(title="Antiphon", docs_url=None, redoc_url=None)
     app.include_router(health.router)
+    app.include_router(signed_urls.router)
+    app.include_router(single_use_tokens.router)
     app.include_router(conversations.router)
+    app.include_router(knowledge_base.router)
+    app.include_router(text_to_speech.router)
+    app.include_router(speech_to_text.router)
+    app.include_router(voices.router)
+    app.include_router(models.router)
+    app.include_router(user.router)
     add_error_answers(app)
+    app.add_middleware(Callers)
     # Browsers may call from anywhere: it is the key that opens, never a cookie (rest.md 6).
     app.add_middleware(
-        CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"], expose_headers=["request-id"]
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=["request-id", "retry-after"],
     )
     return app
 

@@ -30,6 +30,11 @@ def workspace_key(data: Path) -> Kept:
     return _keep(data / "workspace.key", f"sk_{secrets.token_hex(24)}")
 
 
+def kept_workspace_key(data: Path) -> str | None:
+    """The key that was made once; None: none was. Raises ConfigError as `workspace_key`."""
+    return workspace_key(data).text if (data / "workspace.key").exists() else None
+
+
 def signing_secret(data: Path) -> bytes:
     """The secret that signed addresses are made with. Raises ConfigError as `workspace_key`."""
     return _keep(data / "signing.secret", secrets.token_hex(32)).text.encode("ascii")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -20,11 +21,24 @@ class LineFormatter(logging.Formatter):
         return super().formatMessage(record) + about
 
 
-def log_to_stderr(level: str) -> None:
-    """Have this process log to standard error. `level`: debug, info, warning or error."""
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time` (seconds since 1970), `level`, `logger`, `message`, and whatever it is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        line |= {"time": round(record.created, 6), "level": record.levelname.lower(), "logger": record.name}
+        line["message"] = record.getMessage()
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=repr)
+
+
+def log_to_stderr(level: str, form: str = "text") -> None:
+    """Have this process log to standard error. `level`: debug, info, warning or error. `form`: text or json."""
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter())
-    logging.basicConfig(level=level.upper(), handlers=[handler])
-    # Their INFO lines hold whole addresses, and those hold signatures, or tell of every start what nobody asks.
-    for name in ("uvicorn", "httpx", "httpx2", "mcp", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    handler.setFormatter(JsonFormatter() if form == "json" else LineFormatter())
+    # Of others' lines, only what is wrong: below that they hold addresses with signatures, headers with keys, and
+    # statements with what is kept.
+    logging.basicConfig(level=max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]), handlers=[handler])
+    logging.getLogger("antiphon").setLevel(level.upper())

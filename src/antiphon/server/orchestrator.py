@@ -8,6 +8,7 @@ tools, secrets and documents, the server's environment, engines that the operato
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any, cast
@@ -20,7 +21,7 @@ from antiphon.protocol.codec import decode_client
 from antiphon.protocol.events import EnclaveSetup
 from antiphon.session.tools.hosts import HostPolicy
 
-from .auth import API_KEY_HEADER, AuthorizationMethod
+from .auth import AuthorizationMethod, KeyHolder
 from .settings import Settings
 from .webhooks import requested
 from .websocket import Admission, Client, ConversationRoute
@@ -43,7 +44,10 @@ class OrchestratorRoute(ConversationRoute):
 
     async def _admit(self, client: Client) -> Admission:
         services = self._services
-        method = _authorized(client, services.authority.holds_key, services.settings)
+        holder = await client.holder(services)
+        if holder is None and (key := _key_in_address(client)) is not None:
+            holder = await services.authority.holder(key, address=client.address or "")
+        method = _authorized(client, holder, services.settings)
         setup = await self._setup(client)
         webhooks = requested(setup)
         for webhook in webhooks:
@@ -89,9 +93,7 @@ def configuration(setup: EnclaveSetup, allowed: Sequence[str]) -> AgentConfig:
     if setup.tools:
         prompt["tools"] = [*(prompt.get("tools") or []), *setup.tools]
     if setup.knowledge_base is not None:
-        if not isinstance(setup.knowledge_base, str):
-            raise RemoteProtocolError("prompt_knowledge_base should be a text")
-        prompt["prompt"] = f"{prompt.get('prompt') or ''}\n\n{setup.knowledge_base}".strip()
+        prompt["prompt"] = "\n\n".join([str(prompt.get("prompt") or ""), *_texts(setup.knowledge_base)]).strip()
     _check_fields(document, allowed)
     for key, value in _fields(document):
         if key == "antiphon":
@@ -100,6 +102,15 @@ def configuration(setup: EnclaveSetup, allowed: Sequence[str]) -> AgentConfig:
         return AgentConfig.parse(document, agent_id=AGENT_ID)
     except ConfigError as error:
         raise RemoteProtocolError(f"agent_config_dict: {error}") from error
+
+
+def _texts(knowledge_base: object) -> list[str]:
+    """One text, or a list of them as the original's SDK declares it."""
+    listed = cast("list[object]", knowledge_base) if isinstance(knowledge_base, list) else [knowledge_base]
+    texts = [text for text in listed if isinstance(text, str)]
+    if len(texts) < len(listed):
+        raise RemoteProtocolError("prompt_knowledge_base should be a text or a list of texts")
+    return texts
 
 
 def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
@@ -157,10 +168,23 @@ def _check_engines(block: object, allowed: Sequence[str]) -> None:
                 raise RemoteProtocolError(message)
 
 
-def _authorized(client: Client, holds_key: Any, settings: Settings) -> AuthorizationMethod:
-    """How the client may be here: by the key, or because only this machine can be."""
-    scheme, _, bearer = (client.header("authorization") or "").partition(" ")
-    if holds_key(client.header(API_KEY_HEADER)) or (scheme.lower() == "bearer" and holds_key(bearer.strip())):
+def _key_in_address(client: Client) -> str | None:
+    """The key in `wss://key:sk_...@host/`, which clients send as basic authorization.
+
+    The original's SDK connects to the address as it is and can send no header of its own.
+    """
+    kind, _, encoded = (client.header("authorization") or "").partition(" ")
+    if kind.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(encoded).decode().partition(":")[2] or None
+    except ValueError:
+        return None
+
+
+def _authorized(client: Client, holder: KeyHolder | None, settings: Settings) -> AuthorizationMethod:
+    """How the client may be here: by a key, or because only this machine can be."""
+    if holder is not None and holder.may("converse"):
         return "authorization_header"
     if not (settings.is_local and is_loopback(client.address) and client.header("x-forwarded-for") is None):
         raise AuthError("the orchestrator needs the workspace key", status="authorization_required")

@@ -15,6 +15,7 @@ from antiphon.errors import (
 from antiphon.protocol import server as protocol
 from antiphon.protocol.events import ErrorEvent
 
+from .limits import TooManyRequestsError
 from .sessions import ServerBusyError
 
 
@@ -33,6 +34,8 @@ def _in_the_protocols_words(error: Exception) -> ProtocolError:
             return RemoteProtocolError(str(error), error_type="value_error")
         case ServerBusyError():
             return RemoteProtocolError(str(error), close_code=error.close_code, error_type="unknown")
+        case TooManyRequestsError():
+            return RemoteProtocolError(f"{error}: try again later", error_type="unknown")
         case SessionError():
             return RemoteProtocolError(str(error))
         case ConfigError():

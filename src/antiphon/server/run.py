@@ -29,7 +29,7 @@ def serve(settings: Settings) -> int:
 
     When ready, `antiphon ready <address>` is the one line on standard output; everything else goes to standard error.
     """
-    log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level, settings.log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_told(settings))
@@ -53,7 +53,8 @@ async def listening(app: Application, settings: Settings) -> AsyncGenerator[str]
     with contextlib.closing(_bound(settings)) as listener:
         config = _uvicorn_config(app, settings)
         async with app.running() as services:
-            server = _Uvicorn(config, lambda: services.sessions.stop(settings.shutdown_timeout))
+            stop, limit, drain = services.sessions.stop, settings.shutdown_timeout, settings.drain_timeout
+            server = _Uvicorn(config, lambda: stop(limit, drain=drain))
             async with alongside(server.serve(sockets=[listener])) as serving:
                 await server.ready.wait()
                 try:

@@ -10,10 +10,15 @@ from antiphon.session.tools.hosts import HostPolicy
 from antiphon.store.store import Store
 
 from .auth import Authority
-from .conversations import ConversationFolder
 from .engine_pool import EnginePool
+from .limits import Limits
+from .metrics import Metrics
+from .places import Places
+from .records import Records
 from .sessions import Sessions
 from .settings import Settings
+from .speech_engines import SpeechEngines
+from .tracing import Tracing
 from .webhooks import Deliveries
 from .workspace import StoredWorkspace
 
@@ -28,9 +33,18 @@ class Services:
     registry: Registry
     engines: EnginePool
     "Those of the agents that are in use."
+    speech: SpeechEngines
+    "Those of requests that belong to no agent."
     authority: Authority
+    limits: Limits
+    "How often anybody may ask."
+    places: Places
+    "How many conversations there may be."
     sessions: Sessions
-    conversations: ConversationFolder
+    records: Records
+    "What is kept of conversations."
+    metrics: Metrics
+    tracing: Tracing | None
     deliveries: Deliveries
     "Post-call webhooks under way."
     tool_hosts: HostPolicy

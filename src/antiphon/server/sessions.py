@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from antiphon.errors import SessionError
+from antiphon.errors import SessionError, StoreError
 
-from .conversations import ConversationFolder
 from .recorder import Recorder
+from .records import Records
+from .webhooks import PostCallWebhook
 
 logger = logging.getLogger(__name__)
 
 WRITE_INTERVAL = 1.0
 "Seconds between two writings of what the live conversations have journaled."
+
+LAST_ATTEMPTS = 4
+"Times that the record of a conversation that is over is tried to be written, in about seven seconds."
 
 GOING_AWAY = 1001
 "The WebSocket close code of a server that stops."
@@ -40,30 +44,46 @@ class LiveConversation:
     agent_id: str
     hang_up: Callable[[int, str], None]
     "Ends it with a close code and a reason, whatever it is doing. Returns at once."
+    kept: bool = True
+    "Whether anything that is said in it may be written down."
+    started_at: float | None = None
+    "Seconds since 1970 at which its session began; None: it never came to one."
     unwritten: list[bytes] = field(default_factory=list[bytes])
     """Journal lines since the last writing. Unbounded, because a second's lines are few: audio is journaled by its size
     alone, and a client that floods the session is hung up on."""
+    pieces: int = 0
+    "Pieces of its journal that were written."
     recorder: Recorder | None = None
     "None: it is not recorded."
+    webhooks: Sequence[PostCallWebhook] = ()
+    "Where the record and the recording go when they are written."
 
     def write(self, line: bytes) -> None:
-        """Take one journal line. Returns at once: it reaches the disk within about a second."""
-        self.unwritten.append(line)
+        """Take one journal line. Returns at once: it is in the store within about a second."""
+        if self.kept:
+            self.unwritten.append(line)
 
 
 class Sessions:
     """Starts, limits, lists, writes down and ends live conversations."""
 
-    def __init__(self, folder: ConversationFolder, limit: int) -> None:
+    def __init__(self, records: Records, limit: int, finished: Callable[[], None] = lambda: None) -> None:
+        """`limit`: how many may live at one time; `finished`: called when a record was written."""
         self.live: dict[str, LiveConversation] = {}
         "By conversation id."
-        self._folder = folder
+        self._records = records
+        self._finished = finished
         self._limit = limit
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._writing = asyncio.Lock()
         "Held while journals are appended to, so that lines stay in order."
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no place for another conversation now."""
+        return len(self.live) >= self._limit
 
     @property
     def stopping(self) -> bool:
@@ -100,10 +120,13 @@ class Sessions:
         """Keep the journals of live conversations on disk; runs until cancelled."""
         while True:
             await asyncio.sleep(WRITE_INTERVAL)
-            await self._append(*self.live.values())
+            try:
+                await self._append(*self.live.values())
+            except StoreError:  # the next second's writing tries again
+                logger.exception("journals could not be written")
 
     async def flush(self, conversation_id: str) -> None:
-        """Bring what is known of one conversation to the disk now, if it is live."""
+        """Bring what is known of one conversation into the store now, if it is live. Raises StoreError."""
         if conversation := self.live.get(conversation_id):
             await self._append(conversation)
 
@@ -111,9 +134,19 @@ class Sessions:
         """Wait until no conversation is live and every record is written."""
         await self._idle.wait()
 
-    async def stop(self, timeout: float) -> None:
-        """End every live conversation and wait for the records, at most so many seconds. None begins afterwards."""
+    async def stop(self, timeout: float, *, drain: float = 0.0) -> None:
+        """End every live conversation and wait for the records, at most so many seconds. None begins afterwards.
+
+        `drain`: seconds that they get to end by themselves before.
+        """
         self._stopping = True
+        if drain and self.live:
+            logger.info("draining", extra={"conversations": len(self.live), "seconds": drain})
+            try:
+                async with asyncio.timeout(drain):
+                    await self.idle()
+            except TimeoutError:
+                pass
         for conversation in list(self.live.values()):
             conversation.hang_up(GOING_AWAY, "the server is shutting down")
         try:
@@ -123,53 +156,67 @@ class Sessions:
             logger.warning("%d conversations did not end in time", len(self.live))
 
     async def _append(self, *conversations: LiveConversation) -> None:
-        """Write unwritten lines and settled sound: one trip to a thread for all."""
+        """Write unwritten lines in one transaction, and settled sound in one trip to a thread. Raises StoreError: the
+        lines stay unwritten."""
         async with self._writing:
-            batch: dict[str, list[bytes]] = {}
+            pieces: dict[str, tuple[int, bytes]] = {}
+            taken: list[tuple[LiveConversation, int]] = []
             sounds: list[tuple[str, Recorder, bytes]] = []
             for conversation in conversations:
                 if conversation.unwritten:
-                    batch[conversation.conversation_id], conversation.unwritten = conversation.unwritten, []
+                    pieces[conversation.conversation_id] = conversation.pieces, b"".join(conversation.unwritten)
+                    taken.append((conversation, len(conversation.unwritten)))
                 if (recorder := conversation.recorder) is not None and (sound := recorder.take()):
                     sounds.append((conversation.conversation_id, recorder, sound))
-            if batch or sounds:
-                await asyncio.to_thread(self._append_now, batch, sounds)
+            if sounds:
+                await asyncio.to_thread(self._append_sound, sounds)
+            alive = [conversation.conversation_id for conversation in conversations if conversation.pieces]
+            if not pieces and not alive:
+                return
+            await self._records.append(pieces, alive)
+            for conversation, lines in taken:
+                del conversation.unwritten[:lines]
+                conversation.pieces += 1
 
-    def _append_now(self, batch: dict[str, list[bytes]], sounds: list[tuple[str, Recorder, bytes]]) -> None:
-        for conversation_id, lines in batch.items():
-            try:
-                self._folder.append(conversation_id, lines)
-            except OSError:
-                extra = {"conversation_id": conversation_id}
-                logger.exception("a journal could not be written: its last lines are lost", extra=extra)
+    def _append_sound(self, sounds: list[tuple[str, Recorder, bytes]]) -> None:
         for conversation_id, recorder, sound in sounds:
             try:
-                self._folder.append_audio(conversation_id, recorder.encode(sound))
+                self._records.append_audio(conversation_id, recorder.encode(sound))
             except Exception:
                 extra = {"conversation_id": conversation_id}
                 logger.exception("a recording could not be written: a part of it is lost", extra=extra)
 
-    def _finish_audio(self, conversation_id: str, recorder: Recorder, sound: bytes) -> None:
+    def _append_last_sound(self, conversation_id: str, recorder: Recorder, sound: bytes) -> None:
         try:
             if rest := recorder.finish(sound):
-                self._folder.append_audio(conversation_id, rest)
-                self._folder.finish_audio(conversation_id)
+                self._records.append_audio(conversation_id, rest)
         except Exception:
             extra = {"conversation_id": conversation_id}
             logger.exception("a recording could not be written", extra=extra)
 
     async def _finish(self, conversation: LiveConversation) -> None:
         """The last lines, the rest of the recording, then the document. One that never came to a session has none."""
-        await self._append(conversation)
+        identifier = conversation.conversation_id
         if (recorder := conversation.recorder) is not None:
             async with self._writing:  # what was taken before is encoded before
                 conversation.recorder = None
                 sound = recorder.take_rest()
-            await asyncio.to_thread(self._finish_audio, conversation.conversation_id, recorder, sound)
-        try:
-            await asyncio.to_thread(self._folder.finish, conversation.conversation_id)
-        except FileNotFoundError:
-            pass
-        except Exception:
-            extra = {"conversation_id": conversation.conversation_id}
-            logger.exception("the record of a conversation could not be written", extra=extra)
+            await asyncio.to_thread(self._append_last_sound, identifier, recorder, sound)
+        for attempt in range(LAST_ATTEMPTS):
+            try:
+                await self._append(conversation)
+                if not conversation.kept and conversation.started_at is not None:
+                    await self._records.keep_bare(identifier, conversation.agent_id, conversation.started_at)
+                elif conversation.pieces:
+                    await self._records.finish(identifier, [webhook.queued for webhook in conversation.webhooks])
+                    self._finished()
+                return
+            except StoreError:
+                extra = {"conversation_id": identifier}
+                logger.exception("the record of a conversation could not be written yet", extra=extra)
+                await asyncio.sleep(2.0**attempt)
+            except Exception:
+                logger.exception(
+                    "the record of a conversation could not be written", extra={"conversation_id": identifier}
+                )
+                return

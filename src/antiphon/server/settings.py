@@ -82,6 +82,17 @@ class Settings(BaseSettings):
     database: SecretStr | None = None
     """Where agents, tools, keys and conversations are kept: `postgresql://user:password@host/name`, or
     `sqlite:///path/to/file.db`. Left out, it is `antiphon.db` in the data folder."""
+    recordings: str | None = None
+    """Where recordings are kept: a folder, or `s3://bucket/prefix` with the usual `AWS_...` variables beside it. Left
+    out, it is `recordings` in the data folder."""
+    otlp_endpoint: str | None = None
+    """Where traces go: an OpenTelemetry collector's address for OTLP over HTTP, as `http://127.0.0.1:4318/v1/traces`.
+    Left out, there are none."""
+    log_format: Literal["text", "json"] = "text"
+    "Lines for people, or one JSON object a line for machines."
+    drain_timeout: Annotated[float, Field(ge=0)] = 0.0
+    """Seconds that live conversations get to end by themselves when the server is told to stop; meanwhile none begins,
+    and `/ready` says so. Then they are ended."""
     public_url: Annotated[str | None, AfterValidator(_web_address)] = None
     """The server's address as clients see it, as `https://voice.example.com/prefix`; signed addresses begin with it.
     Left out, they follow the request that asks for one."""
@@ -93,8 +104,20 @@ class Settings(BaseSettings):
     tls_key: Path | None = None
     "PEM file of the certificate's private key."
     api_key: SecretStr | None = None
-    """The workspace key, which REST calls and agents that need authorization ask for. Left out, one is generated,
-    kept as `workspace.key` in the data folder and printed once."""
+    """The workspace key, which opens everything. Left out, one is generated, kept as `workspace.key` in the data folder
+    and printed once; but not for a `host` that is not loopback: there a key has to be set, or made with `antiphon keys
+    create`."""
+    signing_secret: SecretStr | None = None
+    """What signed addresses and single-use tokens are made with; the same for several servers that accept each other's.
+    Left out, one is generated and kept as `signing.secret` in the data folder."""
+    rate_limit_per_minute: Annotated[float, Field(ge=0)] = 30_000.0
+    """REST requests a minute, of one key, and of one address without a key; a sixth of that at once. More are answered
+    with 429. `0`: as many as they like. Counted in each process."""
+    workspace_concurrency_limit: Annotated[int, Field(ge=-1)] = -1
+    """Conversations at one time, over all agents. Agents with `bursting_enabled` may go beyond, up to three times as
+    many, at most 300. `-1`: no limit but `max_sessions`. Counted in each process."""
+    workspace_daily_limit: Annotated[int, Field(ge=-1)] = -1
+    "Conversations that may begin on one day (UTC), over all agents. `-1`: no limit."
     llm_models: Mapping[str, LanguageModelEndpoint] = {}
     """Language models by name: a pattern (`gpt-*`, `*`) -> `base_url`, `model`, `api_key`. An agent that names a model
     which no pattern matches is refused at the start. As an environment variable: the same as JSON."""
@@ -168,13 +191,17 @@ class Settings(BaseSettings):
             raise ConfigError(problem["msg"].removeprefix("Value error, "), path=where) from error
 
     @property
+    def on_loopback(self) -> bool:
+        """Whether it listens where only programs of this machine can reach it, a proxy among them."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
     def is_local(self) -> bool:
         """Whether only programs of this machine can call: it listens on loopback and has no public address."""
-        try:
-            loopback = self.host == "localhost" or ip_address(self.host).is_loopback
-        except ValueError:
-            loopback = False
-        return loopback and self.public_url is None
+        return self.on_loopback and self.public_url is None
 
     @property
     def models(self) -> dict[str, dict[str, Any]]:

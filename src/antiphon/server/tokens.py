@@ -1,8 +1,8 @@
-"""Signed addresses: a token that admits to one agent until a moment, and that nobody else can make.
+"""Tokens that nobody else can make: signed addresses of conversations, and single-use tokens for browsers.
 
-The token is stateless: `cvtkn_` and the URL-safe base64 of its expiry, some random bytes and an HMAC-SHA256 over both
-and the agent's id. Clients re-encode the query of a signed address, and a literal `+` turns into a space on the way
-(clients.md), hence the alphabet.
+A token is stateless: a prefix, and in URL-safe base64 what it claims and an HMAC-SHA256 over that, so that any server
+with the same secret can check it. Clients re-encode the query of a signed address, and a literal `+` turns into a space
+on the way (clients.md), hence the alphabet. That a token is used once alone is for its taker to see to: `token_id`.
 """
 
 from __future__ import annotations
@@ -10,47 +10,79 @@ from __future__ import annotations
 import binascii
 import hashlib
 import hmac
-import struct
 from base64 import b64decode, urlsafe_b64encode
+
+import msgspec
 
 from antiphon.errors import AuthError
 
 LIFETIME = 15 * 60.0
 "Seconds for which a signed address may start a conversation; one that runs is not affected (protocol.md 3.2)."
 
-PREFIX = "cvtkn_"
+CONVERSATION = "conversation"
+"The purpose of a signed address; single-use tokens have others (rest/single_use_tokens.py)."
 
-_EXPIRY = struct.Struct(">d")
-_NONCE_BYTES = 8
-_BODY_BYTES = _EXPIRY.size + _NONCE_BYTES
+DEFAULT_ENVIRONMENT = "production"
+"What no environment at all means."
 
-
-def sign(secret: bytes, agent_id: str, *, now: float, nonce: int, lifetime: float = LIFETIME) -> str:
-    """A token for one agent.
-
-    `now`: seconds since the epoch. `nonce`: 64 random bits, so that two tokens of one moment differ.
-    """
-    body = _EXPIRY.pack(now + lifetime) + nonce.to_bytes(_NONCE_BYTES, "big")
-    return PREFIX + urlsafe_b64encode(body + _mac(secret, agent_id, body)).decode("ascii").rstrip("=")
+_MAC_BYTES = 32
 
 
-def verify(secret: bytes, token: str, agent_id: str, *, now: float) -> None:
-    """Return if the token admits to the agent at `now`.
+class Claims(msgspec.Struct, frozen=True, array_like=True):
+    """What a token says. All of it is signed."""
+
+    purpose: str
+    token_id: str
+    "Different in every token."
+    expires_at: float
+    agent_id: str = ""
+    branch_id: str = ""
+    "Empty: the agent as it is for everybody."
+    environment: str = DEFAULT_ENVIRONMENT
+    conversation_id: str = ""
+    "The conversation that the token starts, which can only be one; empty: it may start many."
+
+    @property
+    def single_use(self) -> bool:
+        """Whether it is void once used."""
+        return self.purpose != CONVERSATION or bool(self.conversation_id)
+
+
+def sign(secret: bytes, claims: Claims) -> str:
+    """A token that says so."""
+    body = msgspec.json.encode(claims)
+    encoded = urlsafe_b64encode(_mac(secret, body) + body).decode("ascii").rstrip("=")
+    return _prefix(claims.purpose) + encoded
+
+
+def verify(secret: bytes, token: str, purpose: str, *, now: float) -> Claims:
+    """What a token of this purpose says.
 
     Raises:
-        AuthError: it is not ours, was made for another agent, or has expired.
+        AuthError: it is not ours, is for something else, or has expired.
     """
     try:
-        encoded = token.removeprefix(PREFIX).encode("ascii")
+        encoded = token.removeprefix(_prefix(purpose)).encode("ascii")
         raw = b64decode(encoded + b"=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error) as error:
-        raise AuthError("the conversation signature is malformed", status="invalid_signature") from error
-    body, mac = raw[:_BODY_BYTES], raw[_BODY_BYTES:]
-    if not hmac.compare_digest(mac, _mac(secret, agent_id, body)):
-        raise AuthError("the conversation signature is not valid for this agent", status="invalid_signature")
-    if now >= _EXPIRY.unpack_from(body)[0]:
+        raise AuthError("the signature is malformed", status="invalid_signature") from error
+    mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+    if not hmac.compare_digest(mac, _mac(secret, body)):
+        raise AuthError("the signature is not valid", status="invalid_signature")
+    try:
+        claims = msgspec.json.decode(body, type=Claims)
+    except msgspec.DecodeError as error:  # of another version of this server
+        raise AuthError("the signature is not valid any more", status="invalid_signature") from error
+    if claims.purpose != purpose:
+        raise AuthError(f"the token is for {claims.purpose}, not for {purpose}", status="invalid_signature")
+    if now >= claims.expires_at:
         raise AuthError("the signed address has expired: ask for a new one", status="expired_signature")
+    return claims
 
 
-def _mac(secret: bytes, agent_id: str, body: bytes) -> bytes:
-    return hmac.digest(secret, body + agent_id.encode("utf-8", "surrogatepass"), hashlib.sha256)
+def _prefix(purpose: str) -> str:
+    return "cvtkn_" if purpose == CONVERSATION else "sutkn_"
+
+
+def _mac(secret: bytes, body: bytes) -> bytes:
+    return hmac.digest(secret, b"antiphon token\0" + body, hashlib.sha256)

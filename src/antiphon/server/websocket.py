@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs
@@ -26,16 +26,17 @@ from urllib.parse import parse_qs
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
-from antiphon.agents.config import AgentConfig
+from antiphon.agents.config import AgentConfig, CallLimits
 from antiphon.agents.initiation import initiate, time_variables
 from antiphon.agents.workspace import Workspace
 from antiphon.audio.formats import parse_format
-from antiphon.errors import AntiphonError, RemoteProtocolError, SessionError
+from antiphon.errors import AntiphonError, AuthError, RemoteProtocolError, SessionError
 from antiphon.protocol.codec import client_json, encode_server
 from antiphon.protocol.events import (
     ClientEvent,
     ConversationInitiation,
     ConversationMetadata,
+    QueueStatus,
     ServerEvent,
     UserAudio,
 )
@@ -46,13 +47,16 @@ from antiphon.session.engines import Engines, load_engines
 from antiphon.session.session import Ending, Session
 from antiphon.session.tools.hosts import HostPolicy
 
-from .auth import API_KEY_HEADER, AuthorizationMethod
+from .addresses import client_address
+from .auth import AuthorizationMethod, Credentials, KeyHolder, admit, offered_key
 from .early import EarlyMessages
+from .places import QUEUE_TIMED_OUT, all_taken
 from .recorder import Recorder
 from .refusals import refusal
 from .services import Services
-from .sessions import LiveConversation
-from .webhooks import PostCallWebhook
+from .sessions import LiveConversation, ServerBusyError
+from .tracing import ConversationTrace
+from .webhooks import PostCallWebhook, chosen
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +85,12 @@ class Admission(msgspec.Struct, frozen=True):
     "The agent is one of the workspace: others will use its engines too."
     webhooks: Sequence[PostCallWebhook] = ()
     "Where the record and the recording go when they are written."
+    conversation_id: str | None = None
+    "What its signed address says; None: the conversation gets an id now."
+    branch_id: str | None = None
+    "The branch of the agent that was asked for."
+    environment_name: str | None = None
+    "The environment that was asked for, as `staging`; None: the default one."
 
 
 class ConversationRoute:
@@ -99,6 +109,7 @@ class ConversationRoute:
             await self._converse(client)
         except AntiphonError as error:
             event, close_code, reason = refusal(error)
+            self._services.metrics.refused(event.error_type or type(error).__name__)
             logger.info("client refused", extra={"agent_id": client.query("agent_id"), "reason": reason})
             await client.close(close_code, reason, encode_server(event))
         except Exception as error:
@@ -110,30 +121,52 @@ class ConversationRoute:
         services = self._services
         admission = await self._admit(client)
         agent = admission.agent
-        identifier = conversation_id(services.random_bits(160))
+        identifier = admission.conversation_id or conversation_id(services.random_bits(160))
         conversation = Conversation(services, client, admission, identifier)
         async with services.sessions.begin(identifier, agent.agent_id, conversation.hang_up) as live:
             logger.info("conversation begins", extra={"conversation_id": identifier, "agent_id": agent.agent_id})
+            began = services.clock()
             ending = await conversation.hold(live)
+            services.metrics.ended(agent.agent_id, ending.close_code, services.clock() - began)
             logger.info("conversation ended", extra={"conversation_id": identifier, "reason": ending.reason})
             await client.close(ending.close_code, ending.reason)
-        for webhook in admission.webhooks:
-            services.deliveries.post(webhook, identifier)
 
     async def _admit(self, client: Client) -> Admission:
         agent_id = client.query("agent_id")
         if agent_id is None:
             raise RemoteProtocolError("the address names no agent_id", error_type="missing_fields")
-        agent = await self._services.workspace.agent(agent_id)
-        method = self._services.authority.admit(
-            agent_id,
-            needed=agent.platform_settings.auth.enable_auth,
-            signature=client.query("conversation_signature"),
-            key=client.header(API_KEY_HEADER),
-            now=self._services.epoch(),
-        )
         services = self._services
-        return Admission(agent, method, services.workspace, services.tool_hosts)
+        agent = await services.workspace.agent(agent_id)
+        shown = Credentials(
+            signature=client.query("conversation_signature") or client.query("token"),
+            holder=await client.holder(services),
+            origin=client.header("origin"),
+            branch_id=client.query("branch_id"),
+            environment=client.query("environment"),
+            conversation_id=client.query("conversation_id"),
+        )
+        method, claims = admit(services.authority, agent_id, agent.platform_settings.auth, shown)
+        await services.places.admit(agent)
+        if claims is None:
+            return Admission(
+                agent,
+                method,
+                services.workspace,
+                services.tool_hosts,
+                branch_id=shown.branch_id,
+                environment_name=shown.environment,
+            )
+        if claims.single_use and not await services.store.spent.spend(claims.token_id, claims.expires_at):
+            raise AuthError("the signed address has been used already: ask for a new one", status="invalid_signature")
+        return Admission(
+            agent,
+            method,
+            services.workspace,
+            services.tool_hosts,
+            conversation_id=claims.conversation_id or None,
+            branch_id=claims.branch_id or None,
+            environment_name=claims.environment,
+        )
 
 
 class Client:
@@ -156,6 +189,11 @@ class Client:
         """A header of the handshake. `name` in lower case."""
         wanted = name.encode("ascii")
         return next((value.decode("latin-1") for key, value in self._scope["headers"] if key == wanted), None)
+
+    async def holder(self, services: Services) -> KeyHolder | None:
+        """Who holds the key that came with the handshake. Raises TooManyRequestsError, StoreError."""
+        address = client_address(self._scope, services.settings)
+        return await services.authority.holder(offered_key(self.header), address=address)
 
     @property
     def address(self) -> str | None:
@@ -226,6 +264,8 @@ class Conversation:
         "What ended the conversation before there was a session to end."
         self._settled = asyncio.Event()
         "Set when the initiation need not be waited for any more: it, or a verdict, is there."
+        self._patience: asyncio.Timeout | None = None
+        "While it waits for a place: until when."
         self._begun = asyncio.Event()
         "Set when the session exists and has been given what came early."
 
@@ -239,7 +279,7 @@ class Conversation:
         async with asyncio.TaskGroup() as tasks:
             children = [tasks.create_task(self._read()), tasks.create_task(self._ping())]
             try:
-                verdict = await self._run(live)
+                verdict = await self._run_in_turn(live)
             except AntiphonError as error:  # kept out of the group, which would wrap it
                 verdict = error
             for child in children:
@@ -253,6 +293,34 @@ class Conversation:
         self._end(Ending(close_code, reason))
 
     # ---------------------------------------------------------------------------------------------- the session
+
+    async def _run_in_turn(self, live: LiveConversation) -> Ending | AntiphonError:
+        """Run it when the agent has a place for it."""
+        agent = self._admission.agent
+        limits = agent.platform_settings.call_limits if self._admission.pooled else CallLimits()
+        place = self._services.places.request(agent.agent_id, limits)
+        try:
+            if not place.taken:
+                queueing = agent.platform_settings.queueing_config
+                if not queueing.enabled:
+                    raise all_taken()
+                await self._say(QueueStatus(status="waiting"))
+                try:
+                    async with asyncio.timeout(queueing.wait_timeout_seconds) as self._patience:
+                        if self._verdict is None:
+                            await place.wait()
+                except TimeoutError as error:
+                    if self._verdict is None:
+                        await self._say(QueueStatus(status="timed_out"))
+                        raise ServerBusyError("no place became free in time", QUEUE_TIMED_OUT) from error
+                finally:
+                    self._patience = None
+                if self._verdict is not None:
+                    return self._verdict
+                await self._say(QueueStatus(status="admitted"))
+            return await self._run(live)
+        finally:
+            place.leave()
 
     async def _run(self, live: LiveConversation) -> Ending | AntiphonError:
         """Wait for the initiation, put the session together, run it."""
@@ -275,7 +343,13 @@ class Conversation:
         async with self._equipped(configured) as (engines, casting):
             if self._verdict is not None:
                 return self._verdict
+            tracing = services.tracing
+            trace = None if tracing is None else tracing.begin(live.conversation_id, agent.agent_id, started_at)
+            live.started_at = started_at
+            live.kept = not configured.platform_settings.privacy.zero_retention_mode
             live.recorder = self._recorder(configured)
+            if live.kept:
+                live.webhooks = admission.webhooks or await chosen(agent, services.store.resources)
             session = assemble(
                 configured,
                 engines,
@@ -293,9 +367,28 @@ class Conversation:
                 hosts=admission.hosts,
                 casting=casting,
                 recording=None if live.recorder is None else live.recorder.recording,
+                observe=self._observer(trace),
             )
             self._begin(session)
-            return await session.run()
+            close_code = 1011
+            try:
+                ending = await session.run()
+                close_code = ending.close_code
+            finally:
+                if trace is not None:
+                    trace.end(services.epoch(), close_code)
+            return ending
+
+    def _observer(self, trace: ConversationTrace | None) -> Callable[[ServerEvent], None]:
+        """Counts what the conversation emits, and traces it."""
+        metrics, agent_id = self._services.metrics, self._admission.agent.agent_id
+
+        def observe(event: ServerEvent) -> None:
+            metrics.observe(agent_id, event)
+            if trace is not None:
+                trace.observe(event)
+
+        return observe
 
     def _recorder(self, configured: AgentConfig) -> Recorder | None:
         """What records this conversation, if it has sound and may be recorded."""
@@ -346,6 +439,9 @@ class Conversation:
         if self._session is None:
             self._verdict = self._verdict or verdict
             self._settled.set()
+            if self._patience is not None:
+                patience, self._patience = self._patience, None
+                patience.reschedule(asyncio.get_running_loop().time())
         elif isinstance(verdict, Ending):
             self._session.close(verdict.close_code, verdict.reason, verdict.error_type)
         else:
@@ -390,7 +486,9 @@ class Conversation:
             else:
                 logger.debug("an initiation came too late: the agent's defaults hold")
         elif self._session is None:
-            self._early.add(event, size)
+            # What is said in the queue is said to nobody, and would fill the place of what comes after it.
+            if self._patience is None or not isinstance(event, UserAudio):
+                self._early.add(event, size)
         else:
             self._session.receive(event)
 

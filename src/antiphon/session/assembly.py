@@ -142,6 +142,7 @@ def assemble(
     hosts: HostPolicy | None = None,
     casting: Casting | None = None,
     recording: Recording | None = None,
+    observe: Callable[[ServerEvent], None] | None = None,
 ) -> Session:
     """One conversation with `agent`, whose overrides and variables are settled (`agents.initiation`).
 
@@ -167,7 +168,7 @@ def assemble(
         }
     )
     transcript = Transcript()
-    outbox = Outbox(send, journal, transcript, client_events(agent))
+    outbox = Outbox(send, journal, transcript, client_events(agent), observe)
     inbox: Inbox[Any] = Inbox()
     text_only = config.conversation.text_only
     gate = EchoGate() if config.antiphon.echo_gate and not text_only else None

@@ -36,7 +36,7 @@ from .lines import rehearsable
 
 logger = logging.getLogger(__name__)
 
-REHEARSAL = 10.0
+REHEARSAL = 20.0
 "Seconds that rehearsing all of an agent's lines may take: its start must not wait longer."
 
 

@@ -29,11 +29,20 @@ Send = Callable[[ServerEvent], Awaitable[None]]
 class Outbox:
     """Put events in at any time; `run` hands them to the transport one after another."""
 
-    def __init__(self, send: Send, journal: Journal, transcript: Transcript, client_events: frozenset[str]) -> None:
+    def __init__(
+        self,
+        send: Send,
+        journal: Journal,
+        transcript: Transcript,
+        client_events: frozenset[str],
+        observe: Callable[[ServerEvent], None] | None = None,
+    ) -> None:
+        """`observe`: told of every event too, whether or not the client gets it."""
         self.on_drained: Callable[[], None] = lambda: None
         "Called when `room` had been refused and there is room again."
         self._refused = False
         self._send = send
+        self._observe = observe
         self._journal = journal
         self._transcript = transcript
         self._wanted = client_events | ALWAYS_SENT
@@ -56,6 +65,8 @@ class Outbox:
         """Journal it, fold it, queue it. Returns at once."""
         self._journal.emitted(event)
         self._transcript.apply(event)
+        if self._observe is not None:
+            self._observe(event)
         if codec.wire_type(event) in self._wanted and not self._closed and not self.overwhelmed:
             self._events.append(event)
             self._arrived.set()

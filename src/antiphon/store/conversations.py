@@ -8,11 +8,13 @@ from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.errors import NotFoundError
 
 from .database import Database
-from .resources import Page, dumps, page_of, paged
+from .deliveries import enqueue
+from .resources import Page, dumps, fitting, page_of, paged, plain, upsert
 from .schema import conversations, journal
 
 Status = Literal["initiated", "in-progress", "processing", "done", "failed"]
@@ -86,7 +88,8 @@ class Conversations:
         """Add numbered pieces, each some whole lines, to journals, and note who is alive: all of it or nothing.
 
         `begun`: conversations of which these are the first lines. Lines of a conversation that was deleted meanwhile
-        are dropped.
+        are dropped. A piece of a number that is there replaces it, and what has begun has begun: nobody knows whether
+        a write that failed on the way back was made, and may try again.
         """
         rows = [
             {"conversation_id": identifier, "number": number, "lines": chunk}
@@ -96,26 +99,37 @@ class Conversations:
         living = set(alive) | set(lines)
         async with self._database.write() as connection:
             if begun:
-                await connection.execute(insert(conversations), [{**_columns(one), "alive_at": now} for one in begun])
-            known = set(
-                (await connection.execute(select(conversations.c.id).where(conversations.c.id.in_(living)))).scalars()
-            )
+                query = select(conversations.c.id).where(conversations.c.id.in_([one.id for one in begun]))
+                there = set((await connection.execute(query)).scalars())
+                new = [{**_columns(one), "alive_at": now} for one in begun if one.id not in there]
+                if new:
+                    await connection.execute(insert(conversations), new)
+            known = await _known(connection, living)
             rows = [row for row in rows if row["conversation_id"] in known]
             if rows:
-                await connection.execute(insert(journal), rows)
+                await connection.execute(upsert(connection, journal), rows)
             if known:
                 await connection.execute(
                     update(conversations).where(conversations.c.id.in_(known)).values(alive_at=now)
                 )
 
-    async def finish(self, conversation: Conversation) -> None:
-        """It is over: its document and columns are as given. Its journal stays. Raises NotFoundError."""
+    async def finish(
+        self,
+        conversation: Conversation,
+        *,
+        webhooks: Sequence[tuple[Mapping[str, Any], str]] = (),
+        now: float = 0.0,
+    ) -> None:
+        """It is over: its document and columns are as given, and `webhooks` are to be delivered, target and event of
+        each, from `now` on: all of it or nothing. Its journal stays. Raises NotFoundError.
+        """
         values = _columns(conversation)
         del values["id"], values["rating"], values["started_at"]  # it knows better when it began
         async with self._database.write() as connection:
-            which = conversations.c.id == conversation.id
+            which = conversations.c.id == plain(conversation.id)
             if not (await connection.execute(update(conversations).where(which).values(values))).rowcount:
                 raise NotFoundError("conversation", conversation.id)
+            await enqueue(connection, conversation.id, webhooks, now)
 
     async def unfinished(self, *, stale_at: float) -> list[str]:
         """Ids of conversations that nobody has kept alive since `stale_at`, and that have no end."""
@@ -128,7 +142,7 @@ class Conversations:
 
     async def get(self, identifier: str) -> Conversation:
         """One, with its document. Raises NotFoundError."""
-        query = select(conversations).where(conversations.c.id == identifier)
+        query = select(conversations).where(conversations.c.id == plain(identifier))
         async with self._database.read() as connection:
             row = (await connection.execute(query)).first()
         if row is None:
@@ -137,7 +151,7 @@ class Conversations:
 
     async def journal(self, identifier: str) -> list[bytes]:
         """Its lines so far, in order, in the pieces in which they were written."""
-        query = select(journal.c.lines).where(journal.c.conversation_id == identifier).order_by(journal.c.number)
+        query = select(journal.c.lines).where(journal.c.conversation_id == plain(identifier)).order_by(journal.c.number)
         async with self._database.read() as connection:
             return list((await connection.execute(query)).scalars())
 
@@ -169,12 +183,12 @@ class Conversations:
         if not agent_ids:
             return {}
         query = (
-            select(conversations.c.agent_id, func.max(conversations.c.started_at))
-            .where(conversations.c.agent_id.in_(agent_ids))
+            select(conversations.c.agent_id, func.max(conversations.c.started_at).label("began"))
+            .where(conversations.c.agent_id.in_([plain(agent_id) for agent_id in agent_ids]))
             .group_by(conversations.c.agent_id)
         )
         async with self._database.read() as connection:
-            return dict((await connection.execute(query)).tuples().all())
+            return {row.agent_id: row.began for row in await connection.execute(query)}
 
     # ------------------------------------------------------------------------------------------------ changes
 
@@ -189,8 +203,10 @@ class Conversations:
     async def delete(self, identifier: str) -> None:
         """Forget it, its journal too. Raises NotFoundError."""
         async with self._database.write() as connection:
-            await connection.execute(delete(journal).where(journal.c.conversation_id == identifier))
-            gone = (await connection.execute(delete(conversations).where(conversations.c.id == identifier))).rowcount
+            # The conversation first: from then on nobody adds to its journal.
+            which = conversations.c.id == plain(identifier)
+            gone = (await connection.execute(delete(conversations).where(which))).rowcount
+            await connection.execute(delete(journal).where(journal.c.conversation_id == plain(identifier)))
         if not gone:
             raise NotFoundError("conversation", identifier)
 
@@ -202,7 +218,7 @@ class Conversations:
 
     async def _change(self, identifier: str, **values: Any) -> None:
         async with self._database.write() as connection:
-            which = conversations.c.id == identifier
+            which = conversations.c.id == plain(identifier)
             if not (await connection.execute(update(conversations).where(which).values(values))).rowcount:
                 raise NotFoundError("conversation", identifier)
 
@@ -216,9 +232,10 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         c.successful: wanted.successful,
         c.text_only: wanted.text_only,
     }
-    found: list[ColumnElement[bool]] = [column == value for column, value in equal.items() if value is not None]
+    row = fitting(conversations, {column.name: value for column, value in equal.items()})
+    found: list[ColumnElement[bool]] = [column == row[column.name] for column in equal if row[column.name] is not None]
     if wanted.status:
-        found.append(c.status.in_(wanted.status))
+        found.append(c.status.in_([plain(status) for status in wanted.status]))
     if wanted.started_after is not None:
         found.append(c.started_at >= wanted.started_after)
     if wanted.started_before is not None:
@@ -228,17 +245,22 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     if wanted.shorter_than is not None:
         found.append(c.duration <= wanted.shorter_than)
     if wanted.search:
-        found.append(func.lower(c.title).contains(wanted.search.lower(), autoescape=True))
+        found.append(func.lower(c.title).contains(plain(wanted.search).lower(), autoescape=True))
     return found
 
 
 def _columns(conversation: Conversation) -> dict[str, Any]:
     values = {name: getattr(conversation, name) for name in Conversation.__slots__}
     document = values["document"]
-    for name in ("user_id", "title"):  # anybody's words
-        if values[name] is not None:
-            values[name] = values[name].replace("\0", "").encode("utf-8", "replace").decode()
-    return {**values, "document": None if document is None else dumps(document)}
+    values["document"] = None if document is None else dumps(document)
+    return fitting(conversations, values)
+
+
+async def _known(connection: AsyncConnection, identifiers: Iterable[str]) -> set[str]:
+    """Those of these conversations that there are; nobody else changes or deletes them in this transaction's time."""
+    query = select(conversations.c.id).where(conversations.c.id.in_(set(identifiers)))
+    query = query.order_by(conversations.c.id)  # locked in one order by all, so that no two wait for each other
+    return set((await connection.execute(query.with_for_update(key_share=True))).scalars())
 
 
 def _conversation(row: Row[Any]) -> Conversation:

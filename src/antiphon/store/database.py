@@ -17,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from antiphon.errors import ConfigError, StoreError
@@ -88,9 +88,12 @@ async def open_database(url: str) -> AsyncGenerator[Database]:
     writer = _engine(address, 1) if reader.dialect.name == "sqlite" else reader
     database = Database(reader, writer)
     try:
-        with _Translated():
-            async with writer.begin() as connection:
-                await connection.run_sync(_migrate)
+        try:
+            with _Translated():
+                async with writer.begin() as connection:
+                    await connection.run_sync(_migrate)
+        except (TypeError, ValueError) as error:  # the driver's, on the options of the URL
+            raise ConfigError("the URL has an option that the driver does not know", path="database") from error
         yield database
     finally:
         await database.aclose()
@@ -100,7 +103,7 @@ def _address(url: str) -> URL:
     try:
         address = make_url(url)
         address = address.set(drivername=_DRIVERS[address.drivername])
-    except (ArgumentError, KeyError, NoSuchModuleError) as error:
+    except (ArgumentError, KeyError, ValueError) as error:
         # Not the URL itself: it may hold a password.
         message = "should be sqlite:///path or postgresql://user:password@host/name"
         raise ConfigError(message, path="database") from error
@@ -111,14 +114,23 @@ def _address(url: str) -> URL:
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"the database cannot be kept: {error}", path="database") from error
+    elif mode := address.query.get("sslmode"):  # the name that PostgreSQL's own clients and its hosts give it
+        address = address.difference_update_query(("sslmode",)).update_query_dict({"ssl": mode})
     return address
 
 
 def _engine(address: URL, size: int) -> AsyncEngine:
     if not address.drivername.startswith("sqlite"):
-        return create_async_engine(address, pool_size=2 * size, max_overflow=2 * size, pool_pre_ping=True)
+        return create_async_engine(
+            address, pool_size=2 * size, max_overflow=2 * size, pool_pre_ping=True, hide_parameters=True
+        )
     engine = create_async_engine(
-        address, pool_size=size, max_overflow=0, pool_timeout=BUSY, connect_args={"timeout": BUSY}
+        address,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=BUSY,
+        connect_args={"timeout": BUSY},
+        hide_parameters=True,  # values may be anybody's words, and logs show causes
     )
     event.listen(engine.sync_engine, "connect", _tune)
     if size == 1:
@@ -132,6 +144,11 @@ def _tune(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "temp_store = MEMORY"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+    connection.create_function("lower", 1, _lower, deterministic=True)  # its own knows A to Z alone
+
+
+def _lower(text: str | None) -> str | None:
+    return text if text is None else text.lower()
 
 
 def _begin_immediately(connection: Connection) -> None:
@@ -158,4 +175,5 @@ class _Translated:
         if isinstance(error, (SQLAlchemyError, OSError, TimeoutError)):
             # The text of a database error holds the statement and its values, which may be anybody's words.
             cause = getattr(error, "orig", None) or error
+            cause = cause.__cause__ or cause  # PostgreSQL's driver is wrapped once more
             raise StoreError(f"the database failed: {type(cause).__name__}") from error

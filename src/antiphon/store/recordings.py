@@ -56,7 +56,7 @@ class FolderRecordings:
         """See Recordings."""
 
         def write() -> None:
-            target = self._file(conversation_id)
+            target = self.file(conversation_id)
             draft = target.with_suffix(".part")
             draft.write_bytes(audio)
             os.replace(draft, target)
@@ -69,7 +69,7 @@ class FolderRecordings:
     async def get(self, conversation_id: str) -> bytes:
         """See Recordings."""
         try:
-            return await asyncio.to_thread(self._file(conversation_id).read_bytes)
+            return await asyncio.to_thread(self.file(conversation_id).read_bytes)
         except FileNotFoundError as error:
             raise NotFoundError("recording", conversation_id) from error
         except OSError as error:
@@ -78,11 +78,12 @@ class FolderRecordings:
     async def delete(self, conversation_id: str) -> None:
         """See Recordings."""
         try:
-            await asyncio.to_thread(self._file(conversation_id).unlink, missing_ok=True)
+            await asyncio.to_thread(self.file(conversation_id).unlink, missing_ok=True)
         except OSError as error:
             raise StoreError(f"a recording could not be deleted: {error.strerror}") from error
 
-    def _file(self, conversation_id: str) -> Path:
+    def file(self, conversation_id: str) -> Path:
+        """Where it lies, if there is any. Raises NotFoundError: no conversation has such an id."""
         if not conversation_id.replace("_", "").replace("-", "").isalnum():
             raise NotFoundError("recording", conversation_id)
         return self._folder / f"{conversation_id}.mp3"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Row, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Insert, Row, Select, String, Table, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from antiphon.errors import ConflictError, NotFoundError, StoreError
 
@@ -20,6 +23,8 @@ from .schema import contents, resources
 
 T = TypeVar("T")
 SortBy = Literal["created_at", "updated_at", "name"]
+TICK = 1e-6
+"Seconds between versions that were made at the same time: each has an `updated_at` of its own."
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +66,16 @@ class Resources:
         self, kind: str, identifier: str, name: str, document: Mapping[str, Any], *, now: float, parent: str = ""
     ) -> Resource:
         """Keep a new one. Raises ConflictError: there is one of that id."""
-        resource = Resource(kind, identifier, name, dict(document), now, now, parent=parent)
+        values = _columns(Resource(kind, identifier, name, dict(document), now, now, parent=parent))
         try:
             async with self._database.write() as connection:
-                await connection.execute(insert(resources).values(**_columns(resource)))
+                await connection.execute(insert(resources).values(**values))
+                row = (await connection.execute(_one(kind, identifier))).one()
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise ConflictError(f"there is a {kind} with id {identifier!r} already") from error
             raise
-        return resource
+        return _resource(row)
 
     async def get(self, kind: str, identifier: str) -> Resource:
         """One. Raises NotFoundError."""
@@ -83,7 +89,7 @@ class Resources:
         """Those of these ids that there are, in the order of the ids."""
         if not identifiers:
             return []
-        query = select(resources).where(resources.c.kind == kind, resources.c.id.in_(set(identifiers)))
+        query = select(resources).where(resources.c.kind == kind, resources.c.id.in_(set(map(plain, identifiers))))
         async with self._database.read() as connection:
             found = {row.id: _resource(row) for row in await connection.execute(query)}
         return [found[identifier] for identifier in dict.fromkeys(identifiers) if identifier in found]
@@ -108,20 +114,23 @@ class Resources:
     ) -> Resource:
         """Change what is given. `expected`: the `updated_at` that the change was made from.
 
+        The new one is `now`, or just after the old one where the clock has not moved on since.
+
         Raises:
             NotFoundError: there is none of that id.
             ConflictError: somebody else has changed it since `expected`.
         """
-        values: dict[str, Any] = {"updated_at": now}
+        before = resources.c.updated_at
+        values: dict[str, Any] = {"updated_at": case((before < now, now), else_=before + TICK)}
         if name is not None:
-            values["name"] = _plain(name)
+            values["name"] = plain(name)
         if document is not None:
             values["document"] = dumps(document)
         if archived is not None:
             values["archived"] = archived
         if parent is not None:
-            values["parent"] = parent
-        which = and_(resources.c.kind == kind, resources.c.id == identifier)
+            values["parent"] = plain(parent)
+        which = and_(resources.c.kind == kind, resources.c.id == plain(identifier))
         if expected is not None:
             which = and_(which, resources.c.updated_at == expected)
         async with self._database.write() as connection:
@@ -138,14 +147,20 @@ class Resources:
         try:
             return await self.update(kind, identifier, now=now, name=name, document=document)
         except NotFoundError:
+            pass
+        try:
             return await self.create(kind, identifier, name, document, now=now)
+        except ConflictError:  # somebody else was faster
+            return await self.update(kind, identifier, now=now, name=name, document=document)
 
     async def delete(self, kind: str, identifier: str) -> None:
         """Forget it, with its content. Raises NotFoundError."""
         async with self._database.write() as connection:
-            which = and_(resources.c.kind == kind, resources.c.id == identifier)
+            which = and_(resources.c.kind == kind, resources.c.id == plain(identifier))
             gone = (await connection.execute(delete(resources).where(which))).rowcount
-            await connection.execute(delete(contents).where(contents.c.kind == kind, contents.c.id == identifier))
+            await connection.execute(
+                delete(contents).where(contents.c.kind == kind, contents.c.id == plain(identifier))
+            )
         if not gone:
             raise NotFoundError(kind, identifier)
 
@@ -164,11 +179,11 @@ class Resources:
         """A part of the list. `search`: what the name contains, in any case. Raises CursorError."""
         query = select(resources).where(resources.c.kind == kind)
         if search:
-            query = query.where(func.lower(resources.c.name).contains(_plain(search).lower(), autoescape=True))
+            query = query.where(func.lower(resources.c.name).contains(plain(search).lower(), autoescape=True))
         if archived is not None:
             query = query.where(resources.c.archived == archived)
         if parent is not None:
-            query = query.where(resources.c.parent == parent)
+            query = query.where(resources.c.parent == plain(parent))
         query = paged(query, resources.c[sort_by], resources.c.id, cursor, page_size, descending=descending)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
@@ -184,14 +199,13 @@ class Resources:
 
     async def put_content(self, kind: str, identifier: str, media_type: str, data: bytes) -> None:
         """Keep the bytes of a resource."""
+        values = {"kind": kind, "id": plain(identifier), "media_type": media_type, "data": data}
         async with self._database.write() as connection:
-            await connection.execute(delete(contents).where(contents.c.kind == kind, contents.c.id == identifier))
-            values = {"kind": kind, "id": identifier, "media_type": media_type, "data": data}
-            await connection.execute(insert(contents).values(values))
+            await connection.execute(upsert(connection, contents), fitting(contents, values))
 
     async def content(self, kind: str, identifier: str) -> tuple[str, bytes]:
         """Media type and bytes. Raises NotFoundError."""
-        query = select(contents).where(contents.c.kind == kind, contents.c.id == identifier)
+        query = select(contents).where(contents.c.kind == kind, contents.c.id == plain(identifier))
         async with self._database.read() as connection:
             row = (await connection.execute(query)).first()
         if row is None:
@@ -203,26 +217,63 @@ class Resources:
 
 
 def dumps(document: object) -> str:
-    """JSON text that every database takes and every reader understands: half a surrogate pair becomes `?`."""
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace").decode()
+    """JSON text that every database takes and every reader understands.
+
+    Half a surrogate pair becomes `?`; a number that JSON does not know, null, as in JavaScript.
+    """
+    try:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(document), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode()
 
 
-def _plain(name: str) -> str:
-    """A name as a column can hold it: databases refuse NUL and lone surrogates."""
-    return name.replace("\0", "").encode("utf-8", "replace").decode()
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in cast("Sequence[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def plain(text: str) -> str:
+    """A text as a column can hold it: databases refuse NUL and half a surrogate pair, which become `?`."""
+    return text.replace("\0", "?").encode("utf-8", "replace").decode()
+
+
+def fitting(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row is to hold, as its columns can hold it: texts are plain, and cut where a column has an end.
+
+    PostgreSQL would refuse the row, and with it all that is written at the same time. Ids are never cut.
+    """
+    row = dict(values)
+    for name, value in values.items():
+        if isinstance(value, str):
+            column = table.c[name]
+            length = None if column.primary_key else cast("String", column.type).length
+            row[name] = plain(value)[:length]
+    return row
+
+
+def upsert(connection: AsyncConnection, table: Table) -> Insert:
+    """An insert that replaces the row of the same key."""
+    statement = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    changed = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=table.primary_key.columns, set_=changed)
 
 
 def _columns(resource: Resource) -> dict[str, Any]:
-    return {
+    values = {
         "kind": resource.kind,
         "id": resource.id,
-        "name": _plain(resource.name),
+        "name": resource.name,
         "parent": resource.parent,
         "document": dumps(resource.document),
         "archived": resource.archived,
         "created_at": resource.created_at,
         "updated_at": resource.updated_at,
     }
+    return fitting(resources, values)
 
 
 def _resource(row: Row[Any]) -> Resource:
@@ -239,7 +290,7 @@ def _resource(row: Row[Any]) -> Resource:
 
 
 def _one(kind: str, identifier: str) -> Select[Any]:
-    return select(resources).where(resources.c.kind == kind, resources.c.id == identifier)
+    return select(resources).where(resources.c.kind == kind, resources.c.id == plain(identifier))
 
 
 # -------------------------------------------------------------------------------------------------------- paging
@@ -248,7 +299,7 @@ def _one(kind: str, identifier: str) -> Select[Any]:
 def paged(query: Select[Any], column: Any, key: Any, cursor: str | None, size: int, *, descending: bool) -> Select[Any]:
     """The query for one part of it and one row more, which shows that there is more."""
     if cursor:
-        value, identifier = _place(cursor)
+        value, identifier = _place(cursor, column.type.python_type)
         beyond = (column < value, key < identifier) if descending else (column > value, key > identifier)
         query = query.where(or_(beyond[0], and_(column == value, beyond[1])))
     order = (column.desc(), key.desc()) if descending else (column.asc(), key.asc())
@@ -267,14 +318,14 @@ def _cursor(*place: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
 
-def _place(cursor: str) -> tuple[Any, str]:
+def _place(cursor: str, kind: type) -> tuple[Any, str]:
     try:
         value, identifier = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if not isinstance(value, (int, float, str)) or isinstance(value, bool) or not isinstance(identifier, str):
-            raise ValueError("a cursor holds a value and an id")
+        if type(value) is not kind or not isinstance(identifier, str):
+            raise ValueError("a cursor holds a value of the column and an id")
     except (ValueError, TypeError, binascii.Error, RecursionError) as error:
         raise CursorError("the cursor is none that this server gave out") from error
-    return value, identifier
+    return plain(value) if isinstance(value, str) else value, plain(identifier)
 
 
 class CursorError(StoreError):

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from .conversations import Conversations
 from .database import Database, open_database
+from .deliveries import Deliveries
+from .keys import ApiKeys
 from .resources import Resources
+from .spent import SpentTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +22,22 @@ class Store:
     resources: Resources
     "Agents, tools, tests, documents, secrets, settings: whatever has an id and a JSON document."
     conversations: Conversations
+    deliveries: Deliveries
+    "Webhooks that are still to be delivered."
+    keys: ApiKeys
+    spent: SpentTokens
+    "Single-use tokens that have been used."
 
 
 @asynccontextmanager
 async def open_store(url: str) -> AsyncGenerator[Store]:
     """The store in a database, migrated; see `open_database`. Raises ConfigError, StoreError."""
     async with open_database(url) as database:
-        yield Store(database, Resources(database), Conversations(database))
+        yield Store(
+            database,
+            Resources(database),
+            Conversations(database),
+            Deliveries(database),
+            ApiKeys(database),
+            SpentTokens(database),
+        )

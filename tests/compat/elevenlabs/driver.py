@@ -1,6 +1,8 @@
 """Runs one scenario with the unmodified elevenlabs SDK and prints, as JSON lines, what its user would notice.
 
-    .venv-compat/elevenlabs/bin/python driver.py SCENARIO sync|async BASE_URL AGENT_ID [API_KEY]
+    .venv-compat/elevenlabs/bin/python driver.py SCENARIO sync|async BASE_URL AGENT_ID [API_KEY [ON_PREM]]
+
+An empty API_KEY is none. ON_PREM: the arguments of OnPremInitiationData, and of the webhooks in it, as JSON.
 
 Imports nothing of Antiphon. Frames are noted where the websockets library hands them out, before the SDK sees them, so
 that what came over the wire can be held against what the SDK made of it.
@@ -30,6 +32,8 @@ from elevenlabs.conversational_ai.conversation import (
     AudioInterface,
     ClientTools,
     Conversation,
+    OnPremInitiationData,
+    PostCallWebhookConfig,
 )
 from elevenlabs.core import ApiError
 from websockets.exceptions import WebSocketException
@@ -305,6 +309,13 @@ def tools() -> ClientTools:
     return registered
 
 
+def on_prem_config(arguments: dict[str, Any]) -> OnPremInitiationData:
+    """What is sent to an orchestrator, as the SDK's user writes it."""
+    webhooks = ("post_call_transcription_webhook", "post_call_audio_webhook")
+    given = {name: PostCallWebhookConfig(**arguments[name]) for name in webhooks if name in arguments}
+    return OnPremInitiationData(**{**arguments, **given})
+
+
 Devices = tuple[type[Caller], type[Caller]]
 """A caller for Conversation, and one for AsyncConversation."""
 
@@ -312,13 +323,22 @@ Devices = tuple[type[Caller], type[Caller]]
 class Call:
     """One conversation, of either kind, driven from this thread."""
 
-    def __init__(self, mode: str, base_url: str, agent_id: str, api_key: str | None, devices: Devices | None) -> None:
+    def __init__(
+        self,
+        mode: str,
+        base_url: str,
+        agent_id: str,
+        api_key: str | None,
+        on_prem: dict[str, Any] | None,
+        devices: Devices | None,
+    ) -> None:
         self._asynchronous = mode == "async"
         self.caller = devices[self._asynchronous]() if devices else Caller()
         options: dict[str, Any] = {
             "requires_auth": api_key is not None,
             "audio_interface": self.caller if devices else None,
             "client_tools": tools(),
+            "on_prem_config": on_prem_config(on_prem) if on_prem else None,
             **callbacks(self._asynchronous),
         }
         client = ElevenLabs(base_url=base_url, api_key=api_key or "none")
@@ -456,11 +476,11 @@ SCENARIOS: dict[str, tuple[Callable[[Call], None], Devices | None]] = {
 }
 
 
-def main(scenario: str, mode: str, base_url: str, agent_id: str, api_key: str | None = None) -> None:
+def main(scenario: str, mode: str, base_url: str, agent_id: str, api_key: str = "", on_prem: str = "null") -> None:
     """Plays the scenario."""
     tap()
     script, devices = SCENARIOS[scenario]
-    call = Call(mode, base_url, agent_id, api_key, devices)
+    call = Call(mode, base_url, agent_id, api_key or None, json.loads(on_prem), devices)
     try:
         script(call)
         if not notes.count("api error"):

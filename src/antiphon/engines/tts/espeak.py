@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from antiphon.engines.base import EngineContext, Speech
+from antiphon.engines.base import EngineContext, Speech, Voice
 from antiphon.errors import ConfigError, EngineError
 
 from .espeak_link import Program, ProgramError, Request, Word, command
-from .espeak_voices import choose
+from .espeak_voices import Installed, choose, described, offered
 from .speakable import Block, blocks, is_pause
 
 SAMPLE_RATE = 22_050
@@ -90,11 +90,7 @@ class Espeak:
             ConfigError: there is no such voice, or none for the agent's language.
             EngineError: the program does not run.
         """
-        program = self._running()
-        try:
-            installed = await program.installed()
-        except ProgramError as error:
-            raise self._failed(program, error) from error
+        installed = await self._installed()
         if installed.sample_rate != SAMPLE_RATE:
             raise EngineError("espeak", f"its voices have {installed.sample_rate} samples a second, not {SAMPLE_RATE}")
         context = self._context
@@ -123,6 +119,21 @@ class Espeak:
         if 0 < done < len(text):
             rest = text[done:]
             yield _speech(Word(bytes(2 * round(NO_PAUSE * SAMPLE_RATE)), 0, 0), rest, [False] * len(rest))
+
+    async def voices(self) -> list[Voice]:
+        """See Voiced."""
+        return offered(await self._installed())
+
+    async def voice(self, voice_id: str) -> Voice | None:
+        """See Voiced: any language with any variant."""
+        return described(await self._installed(), voice_id)
+
+    async def _installed(self) -> Installed:
+        program = self._running()
+        try:
+            return await program.installed()
+        except ProgramError as error:
+            raise self._failed(program, error) from error
 
     async def aclose(self) -> None:
         """End the program. Who is speaking gets an EngineError."""

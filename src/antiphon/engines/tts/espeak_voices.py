@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import msgspec
 
+from antiphon.engines.base import Voice
 from antiphon.errors import ConfigError
 
 _SAME_NAME = """
@@ -97,3 +98,27 @@ def _of_language(installed: Installed, language: str) -> str:
             path=LANGUAGE_PATH,
         )
     return voice
+
+
+_CODES = {voice: code for code, voice in LANGUAGES.items()}
+_GENDERS = {"f": "female", "m": "male"}
+
+
+def offered(installed: Installed) -> list[Voice]:
+    """Voices to choose from: each language's as it is, and the VARIANTS of the first language's."""
+    default = LANGUAGES["en"]
+    variants = [f"{default}+{variant}" for variant in VARIANTS if default in installed.voices]
+    found = [described(installed, name) for name in [*variants, *sorted(installed.voices)]]
+    return [voice for voice in found if voice is not None]
+
+
+def described(installed: Installed, voice_id: str) -> Voice | None:
+    """What there is to say of the voice of that name; None: espeak-ng has none."""
+    name = installed.voice(voice_id)
+    if name is None:
+        return None
+    language, _, variant = name.lower().partition("+")
+    base, _, accent = language.partition("-")
+    code = _CODES.get(language) or _CODES.get(base) or base
+    gender = _GENDERS.get(variant[:1], "") if variant[1:].isdecimal() else ""
+    return Voice(id=name, name=name, language=code, accent=accent, gender=gender)

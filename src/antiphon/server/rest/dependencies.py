@@ -1,13 +1,17 @@
-"""What an endpoint may ask for: the server's services, and a caller who holds the workspace key."""
+"""What an endpoint may ask for: the server's services, and a caller whose key is good for the request."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 
-from antiphon.server.auth import API_KEY_HEADER
+from antiphon.errors import AuthError
+from antiphon.server.auth import API_KEY_HEADER, InsufficientScopeError, KeyHolder, offered_key, scope_of
+from antiphon.server.rest.callers import HOLDER
 from antiphon.server.services import Services
+
+_Key = Annotated[str | None, Header(alias=API_KEY_HEADER, description="An API key; or as `Authorization: Bearer`.")]
 
 
 def services(request: Request) -> Services:
@@ -18,9 +22,34 @@ def services(request: Request) -> Services:
 ServicesOf = Annotated[Services, Depends(services)]
 
 
-def require_key(services: ServicesOf, key: Annotated[str | None, Header(alias=API_KEY_HEADER)] = None) -> None:
-    """Let only holders of the workspace key in."""
-    services.authority.require_key(key)
+def key_holder(request: Request) -> KeyHolder | None:
+    """Who holds the key that the request came with; None: nobody."""
+    return request.scope[HOLDER]
+
+
+def require_scope(request: Request, scope: str) -> None:
+    """Return if the caller's key is good for this. Raises AuthError."""
+    holder = key_holder(request)
+    if holder is None and offered_key(request.headers.get):
+        raise AuthError("the API key is not valid")
+    if holder is None:
+        raise AuthError(f"the header {API_KEY_HEADER} with an API key is needed", status="missing_api_key")
+    if not holder.may(scope):
+        raise InsufficientScopeError(scope)
+
+
+def require_key(request: Request, key: _Key = None) -> None:
+    """Let only keys in that are good for the request's method and noun."""
+    require_scope(request, scope_of(request.method, request.url.path))
 
 
 KeyNeeded = Depends(require_key)
+
+
+def Scoped(scope: str) -> Any:  # noqa: N802  used as `Depends` is
+    """As `KeyNeeded`, for a scope that method and noun do not tell."""
+
+    def require(request: Request, key: _Key = None) -> None:
+        require_scope(request, scope)
+
+    return Depends(require)

@@ -9,10 +9,12 @@ import logging
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from antiphon.errors import AuthError, NotFoundError
+from antiphon.errors import AntiphonError, AuthError, NotFoundError
+from antiphon.server.auth import InsufficientScopeError
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,15 @@ _TYPES = {
     409: "conflict",
     429: "rate_limit_error",
 }
+
+
+class ApiError(AntiphonError):
+    """An error with an HTTP status and a name of its own."""
+
+    def __init__(self, status_code: int, status: str, message: str) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+        self.status = status
 
 
 def problem(
@@ -44,7 +55,10 @@ def problem(
 def add_error_answers(app: FastAPI) -> None:
     """Have the application answer its errors in the API's words."""
     app.exception_handler(AuthError)(_unauthorized)
+    app.exception_handler(InsufficientScopeError)(_forbidden)
+    app.exception_handler(ApiError)(_told)
     app.exception_handler(NotFoundError)(_not_found)
+    app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_refused)
     app.exception_handler(Exception)(_failed)
 
@@ -53,8 +67,22 @@ def _unauthorized(request: Request, error: AuthError) -> JSONResponse:
     return problem(request, 401, "invalid_api_key", str(error), code=error.status)
 
 
+def _forbidden(request: Request, error: InsufficientScopeError) -> JSONResponse:
+    return problem(request, 403, error.status, str(error))
+
+
+def _told(request: Request, error: ApiError) -> JSONResponse:
+    return problem(request, error.status_code, error.status, str(error))
+
+
 def _not_found(request: Request, error: NotFoundError) -> JSONResponse:
     return problem(request, 404, f"{error.kind}_not_found", str(error), param=f"{error.kind}_id")
+
+
+def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    """FastAPI's own answer without what came in: that may be a secret, or nothing that an answer can hold."""
+    detail = [{name: each[name] for name in ("loc", "msg", "type")} for each in error.errors()]
+    return JSONResponse({"detail": detail}, 422)
 
 
 def _refused(request: Request, error: HTTPException) -> JSONResponse:

@@ -38,7 +38,7 @@ def upgrade() -> None:
         "conversations",
         sa.Column("id", sa.String(length=200), nullable=False),
         sa.Column("agent_id", sa.String(length=200), nullable=False),
-        sa.Column("user_id", sa.Text(), nullable=True),
+        sa.Column("user_id", sa.String(length=500), nullable=True),
         sa.Column("branch_id", sa.String(length=200), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("text_only", sa.Boolean(), nullable=False),
@@ -62,7 +62,7 @@ def upgrade() -> None:
     op.create_table(
         "deliveries",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("webhook_id", sa.String(length=200), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
         sa.Column("conversation_id", sa.String(length=200), nullable=False),
         sa.Column("event", sa.String(length=64), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),

@@ -1,0 +1,100 @@
+"""Webhooks that are still to be delivered: a queue that outlives the process, for one node or for many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .database import Database
+from .resources import dumps
+from .schema import deliveries
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One of them."""
+
+    id: int
+    target: Mapping[str, Any]
+    "Where it goes: `webhook_id`, or `url` and `secret`."
+    conversation_id: str
+    event: str
+    attempts: int
+    "Made so far."
+    created_at: float
+
+
+class Deliveries:
+    """The queue. Every question may raise StoreError."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def claim(self, now: float, *, until: float, limit: int) -> list[Delivery]:
+        """Take what is due, for nobody else to take before `until`."""
+        due = (deliveries.c.due_at <= now, deliveries.c.claimed_until <= now)
+        query = select(deliveries).where(*due).order_by(deliveries.c.due_at).limit(limit)
+        if not self._database.embedded:
+            query = query.with_for_update(skip_locked=True)
+        async with self._database.write() as connection:
+            claimed = [_delivery(row) for row in await connection.execute(query)]
+            if claimed:
+                which = deliveries.c.id.in_([delivery.id for delivery in claimed])
+                await connection.execute(update(deliveries).where(which).values(claimed_until=until))
+        return claimed
+
+    async def done(self, delivery_id: int) -> None:
+        """Delivered, or given up."""
+        async with self._database.write() as connection:
+            await connection.execute(delete(deliveries).where(deliveries.c.id == delivery_id))
+
+    async def later(self, delivery_id: int, *, due_at: float, failure: str | None = None) -> None:
+        """Try again then. `failure`: why the attempt that was made has failed; None: none was made."""
+        values: dict[str, Any] = {"due_at": due_at, "claimed_until": 0.0}
+        if failure is not None:
+            values.update(attempts=deliveries.c.attempts + 1, failure=failure)
+        async with self._database.write() as connection:
+            await connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(values))
+
+    async def next_due(self) -> float | None:
+        """When the next one is due; None: nothing waits."""
+        async with self._database.read() as connection:
+            query = select(func.min(func.max(deliveries.c.due_at, deliveries.c.claimed_until)))
+            if not self._database.embedded:
+                query = select(func.min(func.greatest(deliveries.c.due_at, deliveries.c.claimed_until)))
+            return (await connection.execute(query)).scalar_one()
+
+    async def waiting(self) -> list[Delivery]:
+        """All of them, oldest first."""
+        async with self._database.read() as connection:
+            return [_delivery(row) for row in await connection.execute(select(deliveries).order_by(deliveries.c.id))]
+
+
+async def enqueue(
+    connection: AsyncConnection, conversation_id: str, wanted: Sequence[tuple[Mapping[str, Any], str]], now: float
+) -> None:
+    """Add deliveries, target and event of each, within somebody's transaction."""
+    rows = [
+        {
+            "target": dumps(target),
+            "conversation_id": conversation_id,
+            "event": event,
+            "attempts": 0,
+            "due_at": now,
+            "created_at": now,
+        }
+        for target, event in wanted
+    ]
+    if rows:
+        await connection.execute(insert(deliveries), rows)
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    return Delivery(
+        row.id, msgspec.json.decode(row.target), row.conversation_id, row.event, row.attempts, row.created_at
+    )
