@@ -43,7 +43,7 @@ def receiver() -> Iterator[tuple[str, queue.Queue[dict[str, Any]]]]:
     class Receiver(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_POST(self) -> None:  # noqa: N802  named by the standard library
+        def do_POST(self) -> None:
             if self.headers.get("transfer-encoding") == "chunked":
                 body = b""
                 while size := int(self.rfile.readline(), 16):
@@ -58,7 +58,7 @@ def receiver() -> Iterator[tuple[str, queue.Queue[dict[str, Any]]]]:
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *args: Any) -> None:
             """Nothing: the test says what is wrong."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)

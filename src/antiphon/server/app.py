@@ -3,7 +3,7 @@
     /v1/convai/conversation                     websocket.py        raw ASGI: a conversation is two callables
     /v1/convai/conversation/get-signed-url      rest/signed_urls.py
     /v1/single-use-token/{type}                 rest/single_use_tokens.py
-    /v1/convai/conversations/{id}               rest/conversations.py
+    /v1/convai/conversations/...                rest/conversations.py
     /v1/convai/orchestrator                     orchestrator.py     the same, with an agent that the client brings
     /health                                     rest/health.py
 
@@ -54,6 +54,7 @@ from .rest import (
     text_to_speech,
     user,
     voices,
+    webhooks,
 )
 from .rest.callers import Callers
 from .rest.errors import add_error_answers
@@ -259,11 +260,13 @@ class Application:
 
 
 def _rest() -> FastAPI:
-    app = FastAPI(title="Antiphon", docs_url=None, redoc_url=None)
+    app = FastAPI(title="Antiphon", redoc_url=None)
     app.include_router(health.router)
     app.include_router(signed_urls.router)
     app.include_router(single_use_tokens.router)
     app.include_router(conversations.router)
+    app.include_router(conversations.public)
+    app.include_router(webhooks.router)
     app.include_router(knowledge_base.router)
     app.include_router(text_to_speech.router)
     app.include_router(speech_to_text.router)

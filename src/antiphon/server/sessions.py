@@ -46,6 +46,8 @@ class LiveConversation:
     "Ends it with a close code and a reason, whatever it is doing. Returns at once."
     kept: bool = True
     "Whether anything that is said in it may be written down."
+    forgotten: bool = False
+    "It was deleted while it lived."
     started_at: float | None = None
     "Seconds since 1970 at which its session began; None: it never came to one."
     unwritten: list[bytes] = field(default_factory=list[bytes])
@@ -60,7 +62,7 @@ class LiveConversation:
 
     def write(self, line: bytes) -> None:
         """Take one journal line. Returns at once: it is in the store within about a second."""
-        if self.kept:
+        if self.kept and not self.forgotten:
             self.unwritten.append(line)
 
 
@@ -130,6 +132,15 @@ class Sessions:
         if conversation := self.live.get(conversation_id):
             await self._append(conversation)
 
+    async def forget(self, conversation_id: str) -> None:
+        """Write nothing more down of a conversation, if it is live."""
+        if conversation := self.live.get(conversation_id):
+            async with self._writing:
+                conversation.forgotten = True
+                conversation.unwritten.clear()
+                conversation.recorder = None
+                conversation.webhooks = ()
+
     async def idle(self) -> None:
         """Wait until no conversation is live and every record is written."""
         await self._idle.wait()
@@ -197,6 +208,8 @@ class Sessions:
     async def _finish(self, conversation: LiveConversation) -> None:
         """The last lines, the rest of the recording, then the document. One that never came to a session has none."""
         identifier = conversation.conversation_id
+        if conversation.forgotten:
+            return
         if (recorder := conversation.recorder) is not None:
             async with self._writing:  # what was taken before is encoded before
                 conversation.recorder = None

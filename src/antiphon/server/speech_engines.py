@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,9 +86,9 @@ class SpeechEngines:
             yield engine
 
     @asynccontextmanager
-    async def recogniser(self, *, language: str = "en", keywords: Sequence[str] = ()) -> AsyncGenerator[SpeechToText]:
+    async def recogniser(self, *, language: str = "en") -> AsyncGenerator[SpeechToText]:
         """Speech-to-text for as long as this block. Raises ConfigError, EngineError."""
-        async with self._using("stt", EngineContext(language=language, keywords=tuple(keywords))) as engine:
+        async with self._using("stt", EngineContext(language=language)) as engine:
             yield engine
 
     def voice_activity(self) -> VoiceActivityModel:
@@ -130,7 +130,7 @@ class SpeechEngines:
 
     @asynccontextmanager
     async def _using(self, kind: Kind, context: EngineContext) -> AsyncGenerator[Any]:
-        key = kind, json.dumps([context.voice_id, context.language, context.speed, list(context.keywords)])
+        key = kind, json.dumps([context.voice_id, context.language, context.speed])
         kept = self._kept.pop(key, None) or _Kept(self._made(kind, context))
         self._kept[key] = kept
         kept.users += 1

@@ -10,10 +10,11 @@ from antiphon.engines.base import SAMPLE_RATE, SpeechToText, VoiceActivity, clos
 from antiphon.turns.endpointing import Endpointing
 from antiphon.turns.observations import SpeechStarted, SpeechStopped
 
-PAUSE = 0.6
+PAUSE = 0.3
 "Seconds of silence that part two utterances."
-LONG, LONGEST = 10.0, 20.0
-"Seconds of an utterance after which any pause will do, and after which it is cut wherever it is."
+LONG, LONGEST = 5.0, 20.0
+"""Seconds of an utterance after which any pause will do, and after which it is cut wherever it is. An engine that is
+not sure of a long one gives up all of it."""
 BEFORE, AFTER = 0.3, 0.2
 "Seconds that an utterance is given around its speech: engines find their beginning in silence."
 PIECE = SAMPLE_RATE

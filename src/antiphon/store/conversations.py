@@ -59,6 +59,9 @@ class Wanted:
     started_before: float | None = None
     longer_than: float | None = None
     shorter_than: float | None = None
+    rated_from: float | None = None
+    rated_to: float | None = None
+    languages: Sequence[str] = field(default_factory=tuple[str, ...])
     search: str | None = None
     "Words of the title."
 
@@ -236,6 +239,12 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [column == row[column.name] for column in equal if row[column.name] is not None]
     if wanted.status:
         found.append(c.status.in_([plain(status) for status in wanted.status]))
+    if wanted.languages:
+        found.append(c.language.in_(wanted.languages))
+    if wanted.rated_from is not None:
+        found.append(c.rating >= wanted.rated_from)
+    if wanted.rated_to is not None:
+        found.append(c.rating <= wanted.rated_to)
     if wanted.started_after is not None:
         found.append(c.started_at >= wanted.started_after)
     if wanted.started_before is not None:

@@ -16,6 +16,8 @@ from antiphon.engines.tts.espeak_voices import (
     VARIANTS,
     Installed,
     choose,
+    described,
+    offered,
     parse_installed,
 )
 from antiphon.errors import ConfigError
@@ -134,3 +136,17 @@ def test_the_programs_answer_is_read() -> None:
     assert parse_installed(answer) == Installed(
         "1.52.0", 22_050, {"af": "af", "en-us": "en-US"}, {"mr serious": "Mr serious"}
     )
+
+
+@pytest.mark.component("espeak")
+def test_what_is_offered_can_be_chosen(installed: Installed) -> None:
+    """Every id is a voice by itself, whatever the language; its language is one of the protocol's where it has that."""
+    voices = offered(installed)
+    assert len({voice.id for voice in voices}) == len(voices)
+    for voice in voices:
+        assert choose(installed, language="ja", voice_id=voice.id, voices={}) == voice.id
+        assert described(installed, voice.id.upper()) == voice
+    languages = {voice.language for voice in voices}
+    assert set(LANGUAGES) - {"pt-br"} <= languages | {"pt"}
+    assert described(installed, "nobody") is None
+    assert described(installed, "de+nobody") is None

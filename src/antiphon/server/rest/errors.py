@@ -13,8 +13,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from antiphon.errors import AntiphonError, AuthError, NotFoundError
+from antiphon.errors import AntiphonError, AuthError, ConflictError, NotFoundError, StoreError
 from antiphon.server.auth import InsufficientScopeError
+from antiphon.store.resources import CursorError
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ def add_error_answers(app: FastAPI) -> None:
     app.exception_handler(InsufficientScopeError)(_forbidden)
     app.exception_handler(ApiError)(_told)
     app.exception_handler(NotFoundError)(_not_found)
+    app.exception_handler(ConflictError)(_conflict)
+    app.exception_handler(CursorError)(_no_cursor)
+    app.exception_handler(StoreError)(_no_store)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_refused)
     app.exception_handler(Exception)(_failed)
@@ -77,6 +81,21 @@ def _told(request: Request, error: ApiError) -> JSONResponse:
 
 def _not_found(request: Request, error: NotFoundError) -> JSONResponse:
     return problem(request, 404, f"{error.kind}_not_found", str(error), param=f"{error.kind}_id")
+
+
+def _conflict(request: Request, error: ConflictError) -> JSONResponse:
+    return problem(request, 409, "conflict", str(error))
+
+
+def _no_cursor(request: Request, error: CursorError) -> JSONResponse:
+    return problem(request, 400, "invalid_cursor", str(error), param="cursor")
+
+
+def _no_store(request: Request, error: StoreError) -> JSONResponse:
+    logger.error("the store failed", exc_info=error, extra={"request_id": request.scope.get("request_id", "")})
+    answer = problem(request, 503, "system_busy", "the server's store does not answer")
+    answer.headers["retry-after"] = "1"
+    return answer
 
 
 def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
