@@ -117,8 +117,9 @@ def main() -> None:
     print(f"  the session  {whole - rigged - scores:6.2f}")
     print(f"  sessions per core at 70 %: {700 / (whole - rigged):.0f}")
     print(f"loop lag p50 {figures['lag_p50']:.1f} ms, p99 {figures['lag_p99']:.1f} ms; {figures['rss']:.0f} MB in all")
-    start, further = percentile(starts[1:], 0.95), figures["further"]
+    start, further = percentile(starts[1:], 0.95), figures["further"] - max(0.0, rig["further"])
     print(f"session start p50 {median(starts[1:]):.1f} ms, p95 {start:.1f} ms (at most 10: {verdict(start, 10)})")
+    print(f"the rig keeps {rig['further']:.2f} MB a session: its microphones' sound, not counted here")
     print(f"per further session {further:.2f} MB (at most 0.5: {verdict(further, 0.5)})")
     sys.exit(0 if start <= 10 and further <= 0.5 else 1)
 

@@ -7,6 +7,7 @@ frame that was shows when the session ends the utterance (`finish` of speech-to-
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -52,6 +53,8 @@ class Caller:
         "Set when the conversation hears."
 
 
+LINES = 100
+"Lines of a journal that wait to be written: of about a second, as in the server."
 CALLER: ContextVar[Caller] = ContextVar("caller")
 "Whose conversation it is that asks an engine for a stream."
 
@@ -238,7 +241,7 @@ class Party:
         async def hold() -> None:
             CALLER.set(caller)
             stamps = caller.stamps
-            journal: list[bytes] = []
+            journal: deque[bytes] = deque(maxlen=LINES)
 
             async def send(event: ev.ServerEvent) -> None:
                 if type(event) is ev.AgentAudio:
