@@ -30,6 +30,11 @@ class StoredWorkspace:
         self._parsed: dict[str, tuple[float, AgentConfig]] = {}
         "Agents by id, with the `updated_at` of what they were parsed from."
 
+    @property
+    def file_ids(self) -> frozenset[str]:
+        """Agents that are in files."""
+        return frozenset(agent.agent_id for agent in self.files.agents)
+
     async def agent_names(self) -> Mapping[str, str]:
         """Id -> name of every agent."""
         stored = {agent.id: agent.name for agent in await self._resources.all("agent")}

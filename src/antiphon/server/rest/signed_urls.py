@@ -24,11 +24,12 @@ async def get_signed_url(
     include_conversation_id: bool = False,
     branch_id: str | None = None,
     environment: str | None = None,
+    enable_logging: bool = True,
 ) -> dict[str, str]:
     """An address that admits to one agent, to start conversations within 15 minutes, without a key.
 
     With `include_conversation_id` it starts one conversation, whose id it tells. It is bound to the agent, the branch
-    and the environment.
+    and the environment. With `enable_logging=false` nothing that is said in them is kept.
     """
     await services.workspace.agent(agent_id)
     conversation_id = new_conversation_id(services.random_bits(160)) if include_conversation_id else ""
@@ -38,6 +39,7 @@ async def get_signed_url(
         branch_id=branch_id,
         environment=environment,
         conversation_id=conversation_id,
+        logging=enable_logging,
     )
     query = {
         "agent_id": agent_id,
@@ -45,6 +47,7 @@ async def get_signed_url(
         "conversation_id": conversation_id,
         "branch_id": branch_id,
         "environment": environment,
+        "enable_logging": "" if enable_logging else "false",
     }
     said = urlencode({name: value for name, value in query.items() if value}, encoding="utf-8", errors="replace")
     return {"signed_url": f"{websocket_base(request.scope, services.settings)}/v1/convai/conversation?{said}"}

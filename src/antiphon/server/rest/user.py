@@ -47,6 +47,7 @@ async def get_user() -> dict[str, Any]:
     """Whoever holds a key is the workspace."""
     return {
         "user_id": "workspace",
+        "workspace_id": "workspace",  # the Python SDK has it as required, the API's description has it not
         "subscription": _subscription(),
         "subscription_extras": None,
         "is_new_user": False,
