@@ -92,7 +92,7 @@ MOST = 12.0
 "Decibels beyond it that count at most, in one band."
 AT_ONCE = 1.5
 "Decibels of excess, mean over bands, that count at most in one frame: one alone says nothing."
-SPEAKS = 2.9
+SPEAKS = 3.5
 "Evidence that opens the gate: decibels of excess, mean over bands, gathered over frames."
 FADES = 0.8
 "What a frame leaves of it."
@@ -116,7 +116,7 @@ WAITING = 256
 "Pieces sent that may wait: more than are sent ahead."
 MUCH = 0.4
 "Part of the lags at which there must have been sound."
-EACH = 6
+EACH = 12
 "Silent frames that rule out a lag, each with sound to be heard at it: no path is left when every lag is ruled out."
 
 
