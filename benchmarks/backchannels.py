@@ -272,6 +272,8 @@ class _Interjection:
                 self.due.append((now + PARTIAL_LATE, ob.Partial(partial)))
             for observation in (*seen, *self._come(now)):
                 self._act(self.machine.handle(observation, now), now, endpointing)
+            if self.machine.held and self.in_utterance:
+                self.caller.stream.over_agent()
             if self.machine.deadline is not None and now >= self.machine.deadline:
                 self._act(self.machine.handle(ob.Tick(), now), now, endpointing)
             if self.machine.state not in (State.THINKING, State.AGENT_SPEAKING):

@@ -225,6 +225,22 @@ def test_a_reply_cut_off_by_typing_stands_before_what_was_typed() -> None:
     assert [turn["interrupted"] for turn in story.transcript()] == [False, True, False, False]
 
 
+@pytest.mark.parametrize("greeting", [False, True], ids=["in silence", "over the greeting"])
+def test_an_answer_cut_off_by_hanging_up_stands_after_what_was_typed(greeting: bool) -> None:
+    """Its text was out, and its sound begun, when it was cut off; what was typed is what it answers."""
+    story = Story()
+    if greeting:
+        story.out(0.1, response("Hello.", 1), audio(2))
+    story.came(1.0, ev.UserMessage(text="first"))
+    if greeting:
+        story.out(1.0, ev.Interruption(event_id=3))
+    story.out(1.5, response("It is about", 4), ev.TurnWaterfall(event_id=4))
+    if not greeting:
+        story.out(1.5, audio(5))
+    story.out(2.0, ev.Interruption(event_id=6))
+    assert story.said()[-2:] == [("user", "first"), ("agent", "It is about")]
+
+
 def test_a_reply_cut_off_by_voice_stands_where_it_was_said() -> None:
     """The sound that cut it off came after the message that it answers."""
     story = Story().came(1.0, ev.UserMessage(text="first"))

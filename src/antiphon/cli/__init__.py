@@ -15,7 +15,7 @@ try:
 except ImportError:
     sys.exit("antiphon: the command needs the server's packages: pip install 'antiphon[all]'")
 
-from . import demo, doctor, keys, replay, serve, simulate, talk
+from . import agents, archives, demo, doctor, keys, parity, replay, serve, simulate, talk
 
 app = typer.Typer(
     name="antiphon",
@@ -29,7 +29,11 @@ app.command()(talk.talk)
 app.command()(replay.replay)
 app.command()(doctor.doctor)
 app.command()(simulate.simulate)
+app.command()(parity.parity)
 app.add_typer(keys.app, name="keys")
+app.add_typer(agents.app, name="agents")
+app.add_typer(archives.workspace, name="workspace")
+app.add_typer(archives.users, name="users")
 
 
 def _show_version(wanted: bool) -> None:

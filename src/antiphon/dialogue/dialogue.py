@@ -76,6 +76,11 @@ class Dialogue:
         return self._machine.state
 
     @property
+    def held(self) -> bool:
+        """Somebody speaks over the reply, and whether that interrupts it is not decided."""
+        return self._machine.held
+
+    @property
     def ids(self) -> EventIds:
         """For events that come from elsewhere: scores, partial transcripts."""
         return self._ids

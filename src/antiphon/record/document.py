@@ -211,7 +211,7 @@ class Fold:
         self._first_audio: int | None = None
         "Event id of the first sound of the reply under way, while its text is not out."
         self._typed: Turn | None = None
-        "The newest turn, if the user typed it and the client has sent nothing since."
+        "The newest turn, if the user typed it, the client has sent nothing since, and nothing was cut off since."
         self._announced: Turn | None = None
         "The newest turn, if it is the agent's and nothing has been emitted since but its waterfall."
 
@@ -226,6 +226,7 @@ class Fold:
                 self._received(decode_client(received.decode()))
         elif out := bytes(line.out):
             if out.startswith(b'{"audio_event"') and (self._reply or self._first_audio):
+                self._announced = None
                 return  # most lines: of a reply's sound only the first says anything
             self._emitted(decode_server(out.decode()))
         elif line.end is not None:
@@ -297,6 +298,7 @@ class Fold:
         """Of a reply cut off before its text was out, the text comes now: before what was typed to cut it off."""
         if announced is not None and self._typed is not None and self._turns[-2:] == [self._typed, announced]:
             self._turns[-2:] = [announced, self._typed]
+        self._typed = None  # it has cut off what it could
         if self._reply is not None:
             self._reply.interrupted = True
         self._calls.clear()  # nobody waits for their results any more

@@ -44,20 +44,30 @@ from .orchestrator import OrchestratorRoute
 from .places import Places
 from .records import Records
 from .rest import (
+    agent_tests,
+    agents,
+    analytics,
     conversations,
     health,
     knowledge_base,
+    llms,
+    mcp_servers,
     models,
+    phone_numbers,
     signed_urls,
     single_use_tokens,
     speech_to_text,
     text_to_speech,
+    tools,
     user,
     voices,
     webhooks,
+    workspace_secrets,
+    workspace_settings,
 )
 from .rest.callers import Callers
 from .rest.errors import add_error_answers
+from .retention import Retention
 from .services import Services
 from .sessions import Sessions
 from .settings import Settings
@@ -108,7 +118,7 @@ class Application:
         self._clock = clock
         self._random_bits = random_bits
         self._announce_key = announce_key
-        self._rest = _rest()
+        self._rest = rest_app()
         self._sockets: dict[str, ConversationRoute] = {}
         self.services: Services | None = None
         "What its doors share, once it runs."
@@ -185,7 +195,8 @@ class Application:
                 self._sockets[ORCHESTRATOR_PATH] = OrchestratorRoute(services)
             posting = deliveries.running(settings.shutdown_timeout)
             sweeping = alongside(self._forget_spent_tokens(store))
-            async with posting, sweeping, alongside(services.sessions.write_down()):
+            retention = Retention(store, records, workspace, self._epoch, settings.retention_interval)
+            async with posting, sweeping, alongside(retention.run()), alongside(services.sessions.write_down()):
                 try:
                     yield services
                 finally:
@@ -259,11 +270,22 @@ class Application:
         await self._rest(scope, receive, send_with_id)
 
 
-def _rest() -> FastAPI:
+def rest_app() -> FastAPI:
+    """What answers requests that are not conversations: every route, with nothing behind it yet."""
     app = FastAPI(title="Antiphon", redoc_url=None)
     app.include_router(health.router)
     app.include_router(signed_urls.router)
     app.include_router(single_use_tokens.router)
+    app.include_router(agents.router)
+    app.include_router(agents.public)
+    app.include_router(agent_tests.router)
+    app.include_router(tools.router)
+    app.include_router(workspace_secrets.router)
+    app.include_router(mcp_servers.router)
+    app.include_router(phone_numbers.router)
+    app.include_router(workspace_settings.router)
+    app.include_router(llms.router)
+    app.include_router(analytics.router)
     app.include_router(conversations.router)
     app.include_router(conversations.public)
     app.include_router(webhooks.router)

@@ -194,6 +194,7 @@ class Authority:
         branch_id: str | None = None,
         environment: str | None = None,
         conversation_id: str = "",
+        logging: bool = True,
     ) -> str:
         """A token that starts conversations with one agent for a quarter of an hour; with an id, that one alone."""
         claims = Claims(
@@ -204,6 +205,7 @@ class Authority:
             branch_id or "",
             environment or tokens.DEFAULT_ENVIRONMENT,
             conversation_id,
+            logging,
         )
         return tokens.sign(self._secret, claims)
 

@@ -54,7 +54,14 @@ class OrchestratorRoute(ConversationRoute):
             await services.deliveries.check(webhook)
         agent = configuration(setup, services.settings.client_config_engines)
         return Admission(
-            agent, method, FolderWorkspace(), HostPolicy(), environment={}, pooled=False, webhooks=webhooks
+            agent,
+            method,
+            FolderWorkspace(),
+            HostPolicy(),
+            environment={},
+            pooled=False,
+            webhooks=webhooks,
+            logging=client.logging,
         )
 
     async def _setup(self, client: Client) -> EnclaveSetup:

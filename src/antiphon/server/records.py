@@ -11,13 +11,13 @@ import json
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from antiphon.errors import AntiphonError, ConfigError, NotFoundError, StoreError
 from antiphon.record.document import Recording as Track
 from antiphon.record.document import conversation_document
 from antiphon.record.journal import VERSION
-from antiphon.store.conversations import Conversation, Conversations, Wanted
+from antiphon.store.conversations import Conversation, Conversations
 from antiphon.store.recordings import FolderRecordings, Recordings
 
 logger = logging.getLogger(__name__)
@@ -65,8 +65,12 @@ class Records:
             StoreError: it could not be kept.
         """
         recorded = await self._finish_audio(conversation_id)
-        document = await self._fold(conversation_id, BOTH if recorded else ())
-        await self._conversations.finish(_row(document), webhooks=webhooks, now=self._epoch())
+        try:
+            document = await self._fold(conversation_id, BOTH if recorded else ())
+            await self._conversations.finish(_row(document), webhooks=webhooks, now=self._epoch())
+        except NotFoundError:  # it was erased while it lived, from outside this process
+            await self._recordings.delete(conversation_id)
+            raise
 
     async def _finish_audio(self, conversation_id: str) -> bool:
         """Whether there is a recording; a part of one becomes one."""
@@ -88,7 +92,11 @@ class Records:
     async def document(self, conversation_id: str) -> dict[str, Any]:
         """What is known of a conversation, over or not. Raises NotFoundError, StoreError."""
         document = (await self._conversations.get(conversation_id)).document
-        return await self._fold(conversation_id, ()) if document is None else document
+        if document is None:
+            document = await self._fold(conversation_id, ())
+            if document["status"] != "in-progress":  # it is over, and its recording is being kept
+                document["status"] = "processing"
+        return document
 
     async def audio(self, conversation_id: str) -> bytes:
         """Its recording, MP3. Raises NotFoundError, StoreError."""
@@ -109,13 +117,33 @@ class Records:
         """Forget a conversation, with everything that was kept of it. Raises NotFoundError, StoreError."""
         await self._recordings.delete(conversation_id)
         await self._conversations.delete(conversation_id)
+        await asyncio.to_thread(self._part(conversation_id).unlink, missing_ok=True)
 
     async def forget_audio(self, conversation_id: str) -> None:
         """Forget its recording alone. Raises NotFoundError, StoreError."""
         document = await self.document(conversation_id)
         document.update(has_audio=False, has_user_audio=False, has_response_audio=False)
+        _note_deletion(document, "audio", self._epoch())
         await self._recordings.delete(conversation_id)
         await self._conversations.forget_audio(conversation_id, document)
+
+    async def forget_transcript(self, conversation_id: str) -> None:
+        """Forget what was said in a conversation that is over, and who said it; that it took place, when, for how long
+        and how it ended is still known. Raises NotFoundError, StoreError."""
+        document = await self.document(conversation_id)
+        begun: dict[str, Any] = document.get("conversation_initiation_client_data") or {}
+        for name in ("conversation_config_override", "custom_llm_extra_body", "dynamic_variables"):
+            begun[name] = {}
+        begun["user_id"] = None
+        metadata: dict[str, Any] = document["metadata"]
+        metadata["warnings"] = []
+        if metadata.get("feedback"):
+            metadata["feedback"].pop("comment", None)
+        document.update(user_id=None, transcript=[], analysis=None, conversation_initiation_client_data=begun)
+        if "antiphon" in document:
+            document["antiphon"] = {**document["antiphon"], "turns": []}
+        _note_deletion(document, "transcript", self._epoch())
+        await self._conversations.forget_transcript(conversation_id, document)
 
     async def keep_bare(self, conversation_id: str, agent_id: str, started_at: float) -> None:
         """Keep that a conversation took place which is over now, and nothing of what was said. Raises StoreError."""
@@ -145,15 +173,6 @@ class Records:
         line = json.dumps({"at": json.loads(last)["at"], "end": end}).encode() + b"\n"
         await self._conversations.append({conversation_id: [(len(pieces), line)]}, (), now=self._epoch())
 
-    async def of_user(self, user_id: str) -> list[str]:
-        """Ids of all conversations of a user. Raises StoreError."""
-        found: list[str] = []
-        while len(found) % 1000 == 0 and (more := await self._conversations.ids(Wanted(user_id=user_id))):
-            found.extend(more)
-            if len(more) < 1000:
-                break
-        return found
-
     async def _fold(self, conversation_id: str, recordings: Collection[Track]) -> dict[str, Any]:
         pieces = await self._conversations.journal(conversation_id)
         if not pieces:
@@ -163,6 +182,13 @@ class Records:
             return conversation_document(b"".join(pieces).splitlines(), recordings=recordings)
 
         return await asyncio.to_thread(fold)
+
+
+def _note_deletion(document: dict[str, Any], part: Literal["transcript", "audio"], now: float) -> None:
+    """Write down when a part of it was forgotten (the API's `deletion_settings`)."""
+    metadata: dict[str, Any] = document["metadata"]
+    noted: dict[str, Any] = metadata.get("deletion_settings") or {}
+    metadata["deletion_settings"] = {**noted, f"deleted_{part}_at_time_unix_secs": int(now)}
 
 
 def _begun(conversation_id: str, lines: bytes) -> Conversation:

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     drain_timeout: Annotated[float, Field(ge=0)] = 0.0
     """Seconds that live conversations get to end by themselves when the server is told to stop; meanwhile none begins,
     and `/ready` says so. Then they are ended."""
+    retention_interval: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds between two times that conversations are forgotten whose agents' `privacy.retention_days` are over. The
+    first is at the start."""
     public_url: Annotated[str | None, AfterValidator(_web_address)] = None
     """The server's address as clients see it, as `https://voice.example.com/prefix`; signed addresses begin with it.
     Left out, they follow the request that asks for one."""

@@ -41,6 +41,8 @@ class Claims(msgspec.Struct, frozen=True, array_like=True):
     environment: str = DEFAULT_ENVIRONMENT
     conversation_id: str = ""
     "The conversation that the token starts, which can only be one; empty: it may start many."
+    logging: bool = True
+    "Whether what is said in its conversations may be kept."
 
     @property
     def single_use(self) -> bool:

@@ -38,7 +38,7 @@ SIGNATURE_HEADER = "ElevenLabs-Signature"
 SHORTEST_SECRET = 16
 "Characters; the original's orchestrator refuses shorter ones (protocol.md 2.6)."
 ATTEMPTS = 16
-"Deliveries tried before a webhook is given up: for about nine hours."
+"Deliveries tried before a webhook is given up: for about four hours."
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0
 "Seconds before the second attempt; each further pause is twice as long, up to the longest."
 ATTEMPT_TIMEOUT = 10.0

@@ -26,11 +26,12 @@ from urllib.parse import parse_qs
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
+from antiphon.agents.arguments import SECRET
 from antiphon.agents.config import AgentConfig, CallLimits
 from antiphon.agents.initiation import initiate, time_variables
 from antiphon.agents.workspace import Workspace
 from antiphon.audio.formats import parse_format
-from antiphon.errors import AntiphonError, AuthError, RemoteProtocolError, SessionError
+from antiphon.errors import AntiphonError, AuthError, ConfigError, RemoteProtocolError, SessionError
 from antiphon.protocol.codec import client_json, encode_server
 from antiphon.protocol.events import (
     ClientEvent,
@@ -46,6 +47,7 @@ from antiphon.session.casting import Casting
 from antiphon.session.engines import Engines, load_engines
 from antiphon.session.session import Ending, Session
 from antiphon.session.tools.hosts import HostPolicy
+from antiphon.session.tools.values import HIDDEN
 
 from .addresses import client_address
 from .auth import AuthorizationMethod, Credentials, KeyHolder, admit, offered_key
@@ -91,6 +93,8 @@ class Admission(msgspec.Struct, frozen=True):
     "The branch of the agent that was asked for."
     environment_name: str | None = None
     "The environment that was asked for, as `staging`; None: the default one."
+    logging: bool = True
+    "False: the address says `enable_logging=false`, and nothing that is said may be kept."
 
 
 class ConversationRoute:
@@ -110,7 +114,10 @@ class ConversationRoute:
         except AntiphonError as error:
             event, close_code, reason = refusal(error)
             self._services.metrics.refused(event.error_type or type(error).__name__)
-            logger.info("client refused", extra={"agent_id": client.query("agent_id"), "reason": reason})
+            about: dict[str, Any] = {"close_code": close_code, "error_type": event.error_type}
+            if not isinstance(error, (RemoteProtocolError, ConfigError)):  # those quote what the client has sent
+                about["reason"] = reason
+            logger.info("client refused", extra={"agent_id": client.query("agent_id"), **about})
             await client.close(close_code, reason, encode_server(event))
         except Exception as error:
             logger.exception("a conversation failed", extra={"agent_id": client.query("agent_id")})
@@ -128,7 +135,9 @@ class ConversationRoute:
             began = services.clock()
             ending = await conversation.hold(live)
             services.metrics.ended(agent.agent_id, ending.close_code, services.clock() - began)
-            logger.info("conversation ended", extra={"conversation_id": identifier, "reason": ending.reason})
+            # Not the reason: it may be in somebody's words. It is in the record, if one is kept.
+            about = {"close_code": ending.close_code, "error_type": ending.error_type}
+            logger.info("conversation ended", extra={"conversation_id": identifier, **about})
             await client.close(ending.close_code, ending.reason)
 
     async def _admit(self, client: Client) -> Admission:
@@ -155,6 +164,7 @@ class ConversationRoute:
                 services.tool_hosts,
                 branch_id=shown.branch_id,
                 environment_name=shown.environment,
+                logging=client.logging,
             )
         if claims.single_use and not await services.store.spent.spend(claims.token_id, claims.expires_at):
             raise AuthError("the signed address has been used already: ask for a new one", status="invalid_signature")
@@ -166,6 +176,7 @@ class ConversationRoute:
             conversation_id=claims.conversation_id or None,
             branch_id=claims.branch_id or None,
             environment_name=claims.environment,
+            logging=client.logging and claims.logging,
         )
 
 
@@ -184,6 +195,11 @@ class Client:
         """A parameter of the address; None if it is missing or empty."""
         values = parse_qs(self._scope["query_string"].decode("latin-1")).get(name)
         return values[0] if values else None
+
+    @property
+    def logging(self) -> bool:
+        """Whether it lets be kept what is said (rest.md 5)."""
+        return (self.query("enable_logging") or "true").lower() not in ("false", "0")
 
     def header(self, name: str) -> str | None:
         """A header of the handshake. `name` in lower case."""
@@ -346,8 +362,8 @@ class Conversation:
             tracing = services.tracing
             trace = None if tracing is None else tracing.begin(live.conversation_id, agent.agent_id, started_at)
             live.started_at = started_at
-            live.kept = not configured.platform_settings.privacy.zero_retention_mode
-            live.recorder = self._recorder(configured)
+            live.kept = admission.logging and not configured.platform_settings.privacy.zero_retention_mode
+            live.recorder = self._recorder(configured) if live.kept else None
             if live.kept:
                 live.webhooks = admission.webhooks or await chosen(agent, services.store.resources)
             session = assemble(
@@ -360,7 +376,7 @@ class Conversation:
                 header={
                     "started_at": started_at,
                     "user_id": initiation.user_id,
-                    "initiation": client_json(initiation),
+                    "initiation": _without_secrets(client_json(initiation)),
                     "authorization_method": admission.method,
                 },
                 workspace=admission.workspace,
@@ -394,7 +410,7 @@ class Conversation:
         """What records this conversation, if it has sound and may be recorded."""
         privacy = configured.platform_settings.privacy
         silent = configured.conversation_config.conversation.text_only
-        if silent or not privacy.record_voice or privacy.zero_retention_mode:
+        if silent or not privacy.record_voice:
             return None
         return Recorder(self._services.clock)
 
@@ -508,6 +524,13 @@ class Conversation:
         except TimeoutError:
             logger.info("a client that reads nothing is given up", extra={"seconds": settings.unread_timeout})
         self._lose()
+
+
+def _without_secrets(initiation: dict[str, Any]) -> dict[str, Any]:
+    """An initiation as the journal may keep it: of secret variables, that they were given (protocol.md 2.3)."""
+    variables: dict[str, Any] = initiation.get("dynamic_variables") or {}
+    kept = {name: HIDDEN if name.startswith(SECRET) else value for name, value in variables.items()}
+    return {**initiation, "dynamic_variables": kept} if variables else initiation
 
 
 def pieces(event: ClientEvent | None, slice_bytes: int) -> Iterator[ClientEvent]:

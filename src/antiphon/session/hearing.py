@@ -16,7 +16,7 @@ from antiphon.audio.echo import EchoGate
 from antiphon.audio.formats import AudioFormat
 from antiphon.audio.framing import Framer
 from antiphon.audio.levels import last_sound
-from antiphon.engines.base import SAMPLE_RATE, Recognition, SpeechToText, TurnDetector, VoiceActivity
+from antiphon.engines.base import SAMPLE_RATE, Interjected, Recognition, SpeechToText, TurnDetector, VoiceActivity
 from antiphon.engines.cascades.progress import progress
 from antiphon.errors import EngineError
 from antiphon.protocol.events import VadScore
@@ -67,6 +67,8 @@ class Hearing:
         self._pre_roll: deque[bytes] = deque(maxlen=round(PRE_ROLL / frame_seconds))
         self._tail: deque[bytes] = deque(maxlen=round((TAIL if turn is None else TURN) / frame_seconds))
         self._in_utterance = False
+        self._over_agent = False
+        "Speech-to-text knows that the utterance under way is spoken over the agent."
         self._finished: deque[int] = deque()
         "Utterances whose final transcript is due."
         self._audio_began = 0.0
@@ -146,6 +148,12 @@ class Hearing:
         quiet = len(tail) / (SAMPLE_RATE * 2) - (last_sound(tail, SAMPLE_RATE) or 0.0) if tail else 0.0
         return self._audio_began + self._endpointing.audio_time - quiet
 
+    def over_agent(self) -> None:
+        """What is being said is said over the agent: tell speech-to-text, once an utterance. Raises EngineError."""
+        if self._in_utterance and not self._over_agent and isinstance(self._recognition, Interjected):
+            self._over_agent = True
+            self._recognition.over_agent()
+
     def end_utterance(self, utterance: int) -> None:
         """The turn is over: have what was heard transcribed."""
         self._begin_anew()
@@ -159,7 +167,7 @@ class Hearing:
 
     def _begin_anew(self) -> None:
         """Who still speaks has begun another utterance with that."""
-        self._in_utterance = self._endpointing.speaking
+        self._in_utterance, self._over_agent = self._endpointing.speaking, False
         self._pre_roll.clear()
         self._endpointing.settled()
 

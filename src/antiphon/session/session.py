@@ -249,6 +249,8 @@ class Session:
                 return
             for seen in observed:
                 self._dialogue.handle(seen, now)
+            if self._dialogue.held:
+                self._hearing.over_agent()
 
     # -------------------------------------------------------------------------------------- hands of the dialogue
 

@@ -15,7 +15,7 @@ from antiphon.errors import NotFoundError
 from .database import Database
 from .deliveries import enqueue
 from .resources import Page, dumps, fitting, page_of, paged, plain, upsert
-from .schema import conversations, journal
+from .schema import conversations, deliveries, journal
 
 Status = Literal["initiated", "in-progress", "processing", "done", "failed"]
 
@@ -218,6 +218,68 @@ class Conversations:
         query = select(conversations.c.id).where(*_conditions(wanted)).order_by(conversations.c.started_at).limit(limit)
         async with self._database.read() as connection:
             return list((await connection.execute(query)).scalars())
+
+    async def forget_transcript(self, identifier: str, document: Mapping[str, Any]) -> None:
+        """Its words are gone: its journal, whose it was, its title. Raises NotFoundError."""
+        values = {"document": dumps(document), "user_id": None, "title": None}
+        which = conversations.c.id == plain(identifier)
+        async with self._database.write() as connection:
+            if not (await connection.execute(update(conversations).where(which).values(values))).rowcount:
+                raise NotFoundError("conversation", identifier)
+            await connection.execute(delete(journal).where(journal.c.conversation_id == plain(identifier)))
+
+    async def over(
+        self, agent_id: str, *, ended_before: float, having: Literal["anything", "audio", "journal"], limit: int
+    ) -> list[str]:
+        """Ids of an agent's conversations that were over by then, of which there is still a recording, a journal, or
+        anything, oldest first. One whose webhooks are still to be delivered is not among them."""
+        c = conversations.c
+        awaited = select(deliveries.c.id).where(deliveries.c.conversation_id == c.id)
+        query = select(c.id).where(
+            c.agent_id == plain(agent_id),
+            c.status.in_(("done", "failed")),
+            c.started_at + c.duration <= ended_before,
+            ~awaited.exists(),
+        )
+        if having == "audio":
+            query = query.where(c.has_audio)
+        elif having == "journal":
+            query = query.where(select(journal.c.number).where(journal.c.conversation_id == c.id).exists())
+        async with self._database.read() as connection:
+            return list((await connection.execute(query.order_by(c.started_at).limit(limit))).scalars())
+
+    # ------------------------------------------------------------------------------------------------- archives
+
+    async def following(self, identifier: str | None, limit: int, *, user_id: str | None = None) -> list[Conversation]:
+        """Those, of one user or of all, that come after this id, by id, with their documents."""
+        query = select(conversations).where(*_conditions(Wanted(user_id=user_id)))
+        if identifier is not None:
+            query = query.where(conversations.c.id > identifier)
+        query = query.order_by(conversations.c.id).limit(limit)
+        async with self._database.read() as connection:
+            return [_conversation(row) for row in await connection.execute(query)]
+
+    async def some(self, identifiers: Sequence[str]) -> set[str]:
+        """Those of these ids that there are."""
+        query = select(conversations.c.id).where(conversations.c.id.in_({plain(one) for one in identifiers}))
+        async with self._database.read() as connection:
+            return set((await connection.execute(query)).scalars())
+
+    async def restore(self, given: Sequence[Conversation]) -> None:
+        """Keep these as they are, in place of those of the same ids and their journals: all of them or none."""
+        if not given:
+            return
+        rows = [{**_columns(one), "alive_at": 0.0} for one in given]
+        async with self._database.write() as connection:
+            await connection.execute(upsert(connection, conversations), rows)
+            which = journal.c.conversation_id.in_([row["id"] for row in rows])
+            await connection.execute(delete(journal).where(which))
+
+    async def restore_journal(self, identifier: str, lines: bytes) -> None:
+        """Keep this as the journal of a conversation that has none."""
+        row = {"conversation_id": plain(identifier), "number": 0, "lines": lines}
+        async with self._database.write() as connection:
+            await connection.execute(upsert(connection, journal), row)
 
     async def _change(self, identifier: str, **values: Any) -> None:
         async with self._database.write() as connection:

@@ -63,6 +63,14 @@ class Database:
         async with self.read() as connection:
             await connection.execute(text("SELECT 1"))
 
+    async def scrub(self) -> None:
+        """Have what was deleted leave the files: SQLite's database was overwritten at once, its write-ahead log is cut
+        off here, unless somebody reads there just now. In PostgreSQL it is for vacuum. Raises StoreError."""
+        if self.embedded:
+            with _Translated():
+                async with self._reader.connect() as connection:
+                    await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     async def aclose(self) -> None:
         """Close every connection."""
         await self._reader.dispose()
@@ -141,7 +149,13 @@ def _engine(address: URL, size: int) -> AsyncEngine:
 def _tune(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun by us: the driver's own begin too late
     cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON", "temp_store = MEMORY"):
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+        "temp_store = MEMORY",
+        "secure_delete = ON",  # what is erased is not to be found in the file
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
     connection.create_function("lower", 1, _lower, deterministic=True)  # its own knows A to Z alone

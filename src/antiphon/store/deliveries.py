@@ -69,10 +69,19 @@ class Deliveries:
                 query = select(func.min(func.greatest(deliveries.c.due_at, deliveries.c.claimed_until)))
             return (await connection.execute(query)).scalar_one()
 
-    async def waiting(self) -> list[Delivery]:
-        """All of them, oldest first."""
+    async def waiting(self, conversation_id: str | None = None) -> list[Delivery]:
+        """All of them, or those of a conversation, oldest first."""
+        query = select(deliveries).order_by(deliveries.c.id)
+        if conversation_id is not None:
+            query = query.where(deliveries.c.conversation_id == conversation_id)
         async with self._database.read() as connection:
-            return [_delivery(row) for row in await connection.execute(select(deliveries).order_by(deliveries.c.id))]
+            return [_delivery(row) for row in await connection.execute(query)]
+
+    async def forget(self, conversation_id: str) -> int:
+        """Deliver nothing of a conversation any more. Returns how many deliveries waited."""
+        async with self._database.write() as connection:
+            which = deliveries.c.conversation_id == conversation_id
+            return (await connection.execute(delete(deliveries).where(which))).rowcount
 
 
 async def enqueue(

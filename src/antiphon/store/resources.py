@@ -189,11 +189,33 @@ class Resources:
             rows = (await connection.execute(query)).all()
         return page_of(rows, page_size, sort_by, _resource)
 
-    async def count(self, kind: str) -> int:
-        """How many there are."""
-        query = select(func.count()).select_from(resources).where(resources.c.kind == kind)
+    async def count(self, kind: str | None = None) -> int:
+        """How many there are, of a kind or of all."""
+        query = select(func.count()).select_from(resources)
+        if kind is not None:
+            query = query.where(resources.c.kind == kind)
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
+
+    # ------------------------------------------------------------------------------------------------- archives
+
+    async def following(self, place: tuple[str, str] | None, limit: int) -> list[tuple[Resource, str | None]]:
+        """Of all kinds, by kind and id, those that come after this kind and id, each with its content's media type."""
+        own = and_(contents.c.kind == resources.c.kind, contents.c.id == resources.c.id)
+        query = select(resources, contents.c.media_type).outerjoin(contents, own)
+        if place is not None:
+            kind, identifier = place
+            later = and_(resources.c.kind == kind, resources.c.id > identifier)
+            query = query.where(or_(resources.c.kind > kind, later))
+        query = query.order_by(resources.c.kind, resources.c.id).limit(limit)
+        async with self._database.read() as connection:
+            return [(_resource(row), row.media_type) for row in await connection.execute(query)]
+
+    async def restore(self, given: Sequence[Resource]) -> None:
+        """Keep these as they are, times included, in place of those of the same ids: all of them or none."""
+        if given:
+            async with self._database.write() as connection:
+                await connection.execute(upsert(connection, resources), [_columns(one) for one in given])
 
     # ------------------------------------------------------------------------------------------------- contents
 
