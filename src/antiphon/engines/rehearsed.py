@@ -15,6 +15,8 @@ PATIENCE = 2.0
 "Seconds that rehearsing one line may take: a voice that is slower will be asked when the line is needed."
 ATTEMPTS = 6
 "Times that each line is tried."
+TOO_SLOW = 4
+"Lines that take too long, before any did not, after which the voice is taken to be too slow for all of them."
 
 
 class Rehearsed:
@@ -36,6 +38,7 @@ class Rehearsed:
     async def rehearse(self, lines: Iterable[str]) -> None:
         """Have these lines spoken beforehand. One that cannot be is logged, and tried again when it is needed."""
         wanted = list(dict.fromkeys(text for line in lines if (text := line.strip())))
+        late = 0
         for _ in range(ATTEMPTS):  # every line once before any is tried again
             for text in wanted:
                 if text in self._lines:
@@ -45,6 +48,9 @@ class Rehearsed:
                         self._lines[text] = [speech async for speech in pieces]
                 except (EngineError, TimeoutError) as error:
                     logger.warning("a line could not be rehearsed: %s", error)
+                    late += isinstance(error, TimeoutError)
+                    if late >= TOO_SLOW and not self._lines:
+                        return
 
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
         """From memory, or by the voice."""
