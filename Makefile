@@ -4,7 +4,11 @@ PYTHON ?= python3
 ARGS ?=
 
 # Each folder tests/compat/<client> with a lock file is a foreign client, tested from an environment of its own.
-CLIENTS := $(patsubst tests/compat/%/requirements.lock,%,$(wildcard tests/compat/*/requirements.lock))
+# Those in Python have a requirements.lock, those of Node a package-lock.json without addresses: the user's npm knows them
+# (renewed by `npm install --package-lock-only --omit-lockfile-registry-resolved --save-exact PACKAGE` in the folder).
+PYTHON_CLIENTS := $(patsubst tests/compat/%/requirements.lock,%,$(wildcard tests/compat/*/requirements.lock))
+NODE_CLIENTS := $(patsubst tests/compat/%/package-lock.json,%,$(wildcard tests/compat/*/package-lock.json))
+CLIENTS := $(PYTHON_CLIENTS) $(NODE_CLIENTS)
 
 .PHONY: help demo test check bench bench-speech lock clean .venv $(CLIENTS:%=.venv-compat-%)
 
@@ -23,7 +27,7 @@ demo: .venv/.installed
 
 # A client that cannot be installed (no network) has its tests skipped, or failed under ANTIPHON_REQUIRE_ALL=1.
 test: .venv/.installed
-	@$(MAKE) --no-print-directory $(CLIENTS:%=.venv-compat-%) || echo 'not every foreign client is installed' >&2
+	@$(MAKE) --no-print-directory --keep-going $(CLIENTS:%=.venv-compat-%) || echo 'not every foreign client is installed' >&2
 	.venv/bin/python -m pytest $(ARGS)
 
 check: .venv/.installed
@@ -52,9 +56,15 @@ bench-speech: .venv/.installed
 
 $(CLIENTS:%=.venv-compat-%): .venv-compat-%: .venv-compat/%/.installed
 
-.venv-compat/%/.installed: tests/compat/%/requirements.lock
+$(PYTHON_CLIENTS:%=.venv-compat/%/.installed): .venv-compat/%/.installed: tests/compat/%/requirements.lock
 	test -x .venv-compat/$*/bin/python || $(PYTHON) -m venv .venv-compat/$*
 	.venv-compat/$*/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
+$(NODE_CLIENTS:%=.venv-compat/%/.installed): .venv-compat/%/.installed: tests/compat/%/package-lock.json
+	mkdir -p .venv-compat/$*
+	cp tests/compat/$*/package.json $< .venv-compat/$*
+	npm ci --prefix .venv-compat/$* --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 # Renew with the oldest Python that is supported: it needs the most packages.

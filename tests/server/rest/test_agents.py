@@ -227,16 +227,16 @@ def test_a_secret_never_comes_out_again(serving: Serving) -> None:
         secret = await api("POST", "/secrets", {"type": "new", "name": "crm", "value": "very-secret"})
         secret_id = secret["secret_id"]
         await api(
-            "PATCH", "/secrets/{secret_id}", {"type": "update", "name": "crm2", "value": "s3"}, secret_id=secret_id
+            "PATCH", "/secrets/{secret_id}", {"type": "update", "name": "crm2", "value": "another-secret"}, secret_id=secret_id
         )
-        assert await server.services.workspace.secret(secret_id) == "s3"
+        assert await server.services.workspace.secret(secret_id) == "another-secret"
         schema = {"url": "https://example.com", "method": "GET", "request_headers": {"x": {"secret_id": secret_id}}}
         config = {"type": "webhook", "name": "ask", "description": "", "api_schema": schema}
         tool = await api("POST", "/tools", {"tool_config": config})
         shown = await api("GET", "/secrets/{secret_id}", secret_id=secret_id)
         assert [user["id"] for user in shown["used_by"]["tools"]] == [tool["id"]]
         listed = await api("GET", "/secrets")
-        assert "s3" not in json.dumps([shown, listed])
+        assert "another-secret" not in json.dumps([shown, listed])
         await api("DELETE", "/secrets/{secret_id}", secret_id=secret_id, status=400)
         await api("DELETE", "/tools/{tool_id}", tool_id=tool["id"])
         await api("DELETE", "/secrets/{secret_id}", secret_id=secret_id)
