@@ -205,12 +205,23 @@ BENCHMARKS = (
     ),
     Benchmark(
         "kills",
-        ("--kills", "50"),
+        ("--kills", "25"),
         ("--kills", "5"),
-        50,
+        25,
         (
             Goal("acknowledged pieces lost", r"^acknowledged pieces lost: (\d+)", most=0),
             Goal("damaged databases", r"^damaged databases: (\d+)", most=0),
+        ),
+    ),
+    Benchmark(
+        "load",
+        ("--seconds", "10"),
+        ("--sessions", "5", "--seconds", "4"),
+        30,
+        (
+            Goal("pacing under REST load, p99, ms", r"^pacing p99 under load ([\d.]+) ms", most=15),
+            Goal("pacing against no load", r"^against no load ([\d.]+)", most=1.5),
+            Goal("requests that failed", r"^requests that failed (\d+)", most=0),
         ),
     ),
     Benchmark(

@@ -163,6 +163,29 @@ def test_engines_are_made_prepared_and_closed_once() -> None:
     run(scene())
 
 
+@pytest.mark.parametrize(
+    ("blocks", "included", "left_out"),
+    [
+        ({"turn": {"interruption_ignore_terms": ["Roger"]}}, {"mm hm", "okay", "roger"}, {"genau"}),
+        ({"turn": {"interruption_ignore_term_languages": ["de"]}}, {"mm hm", "genau"}, {"yeah"}),
+        ({"turn": {"merge_with_default_ignore_terms": False}}, set[str](), {"mm hm"}),
+        ({"conversation": {"client_events": ["audio"]}}, set[str](), {"mm hm"}),
+    ],
+)
+def test_speech_to_text_knows_which_backchannels_to_expect(
+    blocks: dict[str, Any], included: set[str], left_out: set[str]
+) -> None:
+    """Those that the turn machine ignores; none where nobody can interrupt the agent."""
+
+    async def scene() -> None:
+        await load(agent(**blocks), workshop := Workshop())
+        expected = set(workshop.of("stt")[0].context.backchannels)
+        assert included <= expected
+        assert not left_out & expected
+
+    run(scene())
+
+
 def test_an_agent_without_a_turn_detector_has_none() -> None:
     """Nor has one without sound any engine but its model."""
 

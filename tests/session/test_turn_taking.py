@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from antiphon.engines.base import Transcript
+from antiphon.engines.registry import Registry
 from antiphon.protocol import events as ev
 from antiphon.simulation.call import BargeIn, Call, Say, Speak, Wait
 
@@ -49,6 +53,52 @@ def test_a_backchannel_sends_nothing_and_the_same_reply_goes_on(call: Hold, word
     assert [event.text for event in held.events(ev.UserTranscript)] == ["long story"]
     assert [event.text for event in held.events(ev.AgentResponse)][-1] == LONG
     assert held.events(ev.AgentResponseCorrection) == []
+
+
+class Attentive:
+    """Hears the lines of a script, and notes for which of its utterances it was told that the agent was speaking."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = list(lines)
+        self.told: list[str] = []
+
+    async def prepare(self) -> None: ...
+
+    async def aclose(self) -> None: ...
+
+    @asynccontextmanager
+    async def stream(self) -> AsyncGenerator[Attentive]:
+        self.texts: asyncio.Queue[Transcript] = asyncio.Queue()
+        yield self
+
+    def feed(self, audio: bytes) -> None: ...
+
+    def over_agent(self) -> None:
+        self.told.append(self.lines[0])
+
+    def finish(self) -> None:
+        self.texts.put_nowait(Transcript(self.lines.pop(0), final=True))
+
+    def discard(self) -> None: ...
+
+    async def transcripts(self) -> AsyncGenerator[Transcript]:
+        while True:
+            yield await self.texts.get()
+
+
+def test_speech_to_text_is_told_once_what_is_said_over_the_agent(call: Hold) -> None:
+    """A backchannel and an interruption, but nothing in the caller's own turns."""
+    ears = Attentive("long story", "yeah", "stop", "thanks")
+    registry = Registry()
+    registry.add("stt", "attentive", lambda options, context: ears)
+    call(
+        [Speak(), BargeIn(seconds=0.3, into=1.0), BargeIn(seconds=0.3, into=2.5), Wait(2.0), Speak()],
+        chunk=0.02,
+        registry=registry,
+        antiphon={"stt": {"engine": "attentive"}},
+    )
+    assert ears.lines == []
+    assert ears.told == ["yeah", "stop"]
 
 
 def test_the_agents_own_terms_are_ignored_too(call: Hold) -> None:

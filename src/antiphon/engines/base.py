@@ -52,6 +52,8 @@ class EngineContext(msgspec.Struct, frozen=True):
     "Whole sentences that callers may say, from the agent's author (rule examples)."
     agent_texts: Sequence[str] = ()
     "What the agent itself says: first message, script. Its words are likely on the caller's side too."
+    backchannels: Sequence[str] = ()
+    'What callers say while they only listen ("mm-hm"): mistaken for another word, it would interrupt the agent.'
     voice_id: str = ""
     speed: float = 1.0
     "`conversation_config.tts`."
@@ -139,6 +141,16 @@ class Guessing(Protocol):
     @property
     def sure_after(self) -> float:
         """Seconds of speech before which a partial transcript says little about what is being said."""
+        ...
+
+
+@runtime_checkable
+class Interjected(Protocol):
+    """What a stream of utterances may do besides, if it listens differently to what is said over the agent."""
+
+    def over_agent(self) -> None:
+        """The utterance under way, fed in part already, began while the agent spoke: it may be a backchannel, or the
+        beginning of an interruption. Returns at once."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from antiphon.engines.registry import Registry
 from antiphon.session.tools.hosts import HostPolicy
@@ -55,6 +55,8 @@ class Services:
     "Seconds on the event loop's time base; of conversations, whose latencies are told in milliseconds."
     random_bits: Callable[[int], int]
     "An integer of so many random bits, as `secrets.randbits`."
+    shown_agents: dict[str, tuple[float, bytes]] = field(default_factory=dict[str, tuple[float, bytes]])
+    "What GET answers of an agent, and the `updated_at` of what it was made from."
 
     def new_id(self, prefix: str) -> str:
         """A new id, as `agent_0123...`: the prefix and 28 characters that nobody can guess."""

@@ -30,6 +30,7 @@ from antiphon.engines.cascades.text_to_speech import TextToSpeechCascade
 from antiphon.engines.registry import Kind, Registry
 from antiphon.engines.rehearsed import Rehearsed
 from antiphon.errors import ConfigError
+from antiphon.turns.backchannels import backchannels
 
 from .custom_llm import resolved
 from .lines import rehearsable
@@ -165,6 +166,7 @@ async def _context(
         language=config.agent.language,
         keywords=list(config.asr.keywords),
         agent_texts=[config.agent.first_message] if config.agent.first_message else [],
+        backchannels=_backchannels(agent),
         voice_id=config.tts.voice_id,
         speed=config.tts.speed,
         model=prompt.llm,
@@ -173,6 +175,17 @@ async def _context(
         custom_llm=await resolved(agent, workspace, environment),
         models=models,
     )
+
+
+def _backchannels(agent: AgentConfig) -> list[str]:
+    """What the turn machine takes for listening, where this agent can be interrupted at all."""
+    config = agent.conversation_config
+    if "interruption" not in config.effective_client_events:
+        return []
+    turn = config.turn
+    languages = turn.interruption_ignore_term_languages or (config.agent.language,)
+    common = [backchannels(language) for language in languages] if turn.merge_with_default_ignore_terms else []
+    return sorted({term.casefold().strip() for term in turn.interruption_ignore_terms}.union(*common))
 
 
 def _make(kind: Kind, recipe: Recipe, agent: AgentConfig, registry: Registry, context: EngineContext) -> Any:
@@ -241,7 +254,7 @@ _RELEVANT: Mapping[Kind, tuple[str, ...]] = {
     "llm": ("model", "temperature", "max_tokens", "custom_llm"),
     "vad": (),
     "turn": ("language",),
-    "stt": ("language", "keywords", "phrasings", "agent_texts"),
+    "stt": ("language", "keywords", "phrasings", "agent_texts", "backchannels"),
     "tts": ("language", "voice_id", "speed"),
 }
 "What of the context an engine of each kind looks at."

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from antiphon.engines.base import Guessing, Recognition, Transcript
+from antiphon.engines.base import Guessing, Interjected, Recognition, Transcript
 from antiphon.engines.cascades import speech_to_text
 from antiphon.engines.cascades.speech_to_text import SpeechToTextCascade
 from antiphon.errors import EngineError
@@ -59,6 +59,9 @@ class EarStream:
             raise FAILURE
         self.audio += audio
         self.ear.heard.append(audio)
+
+    def over_agent(self) -> None:
+        self.audio += b"!"
 
     def finish(self) -> None:
         if self.ear.breaks == "finish":
@@ -186,6 +189,23 @@ def test_what_was_discarded_is_not_heard_by_the_next() -> None:
         return second.heard
 
     assert run(scene()) == [b"hello"]
+
+
+@pytest.mark.parametrize("breaks", ["", "answer"])
+def test_that_an_utterance_is_spoken_over_the_agent_is_passed_on(breaks: str) -> None:
+    """To whoever hears, and to the next that hears it again; of the utterance after it nothing is said."""
+
+    async def scene() -> None:
+        async with ears(Ear(breaks), Ear()).stream() as stream:
+            stream.feed(b"okay")
+            assert isinstance(stream, Interjected)
+            stream.over_agent()
+            stream.finish()
+            stream.feed(b"okay")
+            stream.finish()
+            assert [text for text, _ in await finals(stream, 2)] == ["okay!", "okay"]
+
+    run(scene())
 
 
 def test_of_an_endless_utterance_the_newest_minute_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

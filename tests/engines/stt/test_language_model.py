@@ -69,6 +69,21 @@ def test_everyday_groups_are_probabilities() -> None:
     assert sum(RUN_LENGTHS.values()) == pytest.approx(1.0)
 
 
+def test_any_of_several_groups_may_be_said_alone_or_in_a_row() -> None:
+    """Each is as likely as the other; how likely together, their weight says. Of no groups nothing is counted."""
+    counts = Counts({})
+    counts.add("where is my order", 1.0)
+    counts.add_any([], 5.0)
+    counts.add_any(["okay", "i see"], 9.0)
+    counts.add_any(["okay", "i see"], 9.0, in_a_row=2)
+    model = Model(counts)
+    begins = {word: model.probability(word, ("<s>",)) for word in ("okay", "i", "where")}
+    assert begins["okay"] == pytest.approx(begins["i"])
+    assert begins["okay"] > 5 * begins["where"]
+    assert model.probability("okay", ("i", "see")) > 0.1
+    assert model.probability(END, ("<s>", "okay")) > 0.3
+
+
 def test_the_file_lists_what_it_announces() -> None:
     """ARPA: counts first, then as many lines."""
     lines = model_of("where is my order").arpa().splitlines()

@@ -6,16 +6,20 @@ import asyncio
 import os
 import signal
 import wave
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from antiphon.audio.convert import Encoder
+from antiphon.audio.formats import parse_format
 from antiphon.engines.base import EngineContext
+from antiphon.engines.registry import Registry
 from antiphon.engines.stt.pocketsphinx import PocketsphinxSpeechToText, create
 from antiphon.engines.stt.workers import Pool, WorkerStream
 from antiphon.errors import ConfigError, EngineError
+from antiphon.turns.backchannels import backchannels, is_backchannel
 
 pytestmark = [pytest.mark.component("pocketsphinx"), pytest.mark.component("testdata")]
 
@@ -29,11 +33,16 @@ def forward() -> bytes:
     return (DATA / "goforward.raw").read_bytes()
 
 
-def hold(scene: Callable[[PocketsphinxSpeechToText, WorkerStream], Awaitable[None]], **options: Any) -> None:
+def hold(
+    scene: Callable[[PocketsphinxSpeechToText, WorkerStream], Awaitable[None]],
+    backchannels: Sequence[str] = (),
+    **options: Any,
+) -> None:
     """Run a scene with one stream of an engine with one worker."""
 
     async def main() -> None:
-        engine = create({"workers": 1, **options}, EngineContext(phrasings=PHRASINGS))
+        context = EngineContext(phrasings=PHRASINGS, backchannels=backchannels)
+        engine = create({"workers": 1, **options}, context)
         await engine.prepare()
         try:
             async with asyncio.timeout(40), engine.stream() as ears:
@@ -74,6 +83,61 @@ def test_a_person_is_understood() -> None:
         assert await final(ears) == FORWARD
 
     hold(scene)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("expected", [(), ("mm hm", "okay", "quite xkcdqz", "ja so")])
+def test_a_sentence_over_the_agent_is_understood_like_any_other(expected: Sequence[str], killed: bool) -> None:
+    """However likely backchannels are: it is too long for one. Those that nobody could pronounce are left out."""
+
+    async def scene(_engine: PocketsphinxSpeechToText, ears: WorkerStream) -> None:
+        audio = forward()
+        for _ in range(2):
+            say(ears, audio[:16_000])
+            ears.over_agent()
+            say(ears, audio[16_000:])
+            ears.finish()
+            if killed:
+                os.kill(worker_of(ears), signal.SIGKILL)
+            assert await final(ears) == FORWARD
+            say(ears, audio)
+            ears.finish()
+            assert await final(ears) == FORWARD
+
+    hold(scene, expected)
+
+
+@pytest.mark.component("espeak")
+def test_a_short_sound_over_the_agent_is_a_backchannel_rather_than_one_of_its_sentences() -> None:
+    """Not so in the caller's own turn, where nothing is likelier than what the agent has sentences for."""
+    heard: list[str] = []
+
+    async def scene(_engine: PocketsphinxSpeechToText, ears: WorkerStream) -> None:
+        audio = await spoken("uh huh")
+        say(ears, forward())  # so that the channel is known
+        ears.finish()
+        await final(ears)
+        for over_agent in (True, False):
+            say(ears, audio)
+            if over_agent:
+                ears.over_agent()
+            ears.finish()
+            heard.append(await final(ears))
+
+    hold(scene, sorted(backchannels()), fallback=False)
+    assert is_backchannel(heard[0])
+    assert not is_backchannel(heard[1])
+
+
+async def spoken(text: str) -> bytes:
+    """By a synthetic caller; s16le, 16 kHz, with quiet around it."""
+    voice = Registry().create("tts", "espeak", {"voices": {"caller": "en-us+f5"}}, EngineContext(voice_id="caller"))
+    encoder = Encoder(voice.sample_rate, parse_format("pcm_16000"))
+    try:
+        audio = b"".join([encoder.encode(piece.audio) async for piece in voice.speak(text)])
+    finally:
+        await voice.aclose()
+    return bytes(12_000) + audio + bytes(10_000)
 
 
 @pytest.mark.parametrize("when", ["in the middle", "after the end"])

@@ -227,7 +227,10 @@ def test_a_secret_never_comes_out_again(serving: Serving) -> None:
         secret = await api("POST", "/secrets", {"type": "new", "name": "crm", "value": "very-secret"})
         secret_id = secret["secret_id"]
         await api(
-            "PATCH", "/secrets/{secret_id}", {"type": "update", "name": "crm2", "value": "another-secret"}, secret_id=secret_id
+            "PATCH",
+            "/secrets/{secret_id}",
+            {"type": "update", "name": "crm2", "value": "another-secret"},
+            secret_id=secret_id,
         )
         assert await server.services.workspace.secret(secret_id) == "another-secret"
         schema = {"url": "https://example.com", "method": "GET", "request_headers": {"x": {"secret_id": secret_id}}}

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 
-from antiphon.engines.base import SAMPLE_RATE, Guessing, Recognition, SpeechToText, Transcript
+from antiphon.engines.base import SAMPLE_RATE, Guessing, Interjected, Recognition, SpeechToText, Transcript
 from antiphon.errors import ConfigError, EngineError
 
 from .progress import COOL_DOWN, Order, Progress, progress
@@ -34,6 +34,8 @@ class _Utterance:
     size: int = 0
     due: float | None = None
     "When its final transcript has to be there; None: it is not finished."
+    over_agent: bool = False
+    "It began while the agent spoke."
 
     def feed(self, audio: bytes) -> None:
         self.audio.append(audio)
@@ -125,6 +127,11 @@ class _Caller:
         """To the recogniser, and kept."""
         self._current.feed(audio)
         self._tell(lambda recognition: recognition.feed(audio))
+
+    def over_agent(self) -> None:
+        """To the recogniser, if it wants to know (base.Interjected)."""
+        self._current.over_agent = True
+        self._tell(_interjected)
 
     def finish(self) -> None:
         """To the recogniser, with a limit."""
@@ -241,6 +248,8 @@ class _Caller:
     def _feed(self, utterance: _Utterance) -> None:
         if utterance.audio:
             self._tell(lambda recognition: recognition.feed(b"".join(utterance.audio)))
+        if utterance.over_agent:
+            self._tell(_interjected)
 
     async def _close(self) -> None:
         context, self._context, self._recognition = self._context, None, None
@@ -251,3 +260,8 @@ class _Caller:
                 await context.__aexit__(None, None, None)
         except (EngineError, TimeoutError) as error:
             logger.warning("a recogniser did not close: %s", error, extra={"engine": self._names[self._index]})
+
+
+def _interjected(recognition: Recognition) -> None:
+    if isinstance(recognition, Interjected):
+        recognition.over_agent()

@@ -91,3 +91,24 @@ SENTENCES = (
     "{day} at {time}", "at {time}", "on {day}", "on {date}", "{time} on {day}", "{day} morning", "{day} afternoon",
     "{day} evening", "{number}", "for {number} people", "in the morning", "in the afternoon", "in the evening",
 )  # fmt: skip
+
+INTERRUPTIONS = (
+    "stop", "stop stop", "stop it", "wait", "wait wait", "wait a moment", "wait a minute", "wait a second", "hold on",
+    "hang on", "no", "no no", "no no no", "no wait", "no that's wrong", "no that is wrong", "that's wrong",
+    "that's not right", "excuse me", "sorry", "pardon", "i'm sorry", "one moment", "one moment please",
+    "just a moment", "one second", "listen", "hello", "never mind", "i have a question", "can i ask something",
+    "can i say something", "what do you mean", "cancel", "cancel that",
+)  # fmt: skip
+"What anybody says to take the floor from somebody who speaks."
+
+COMMON_BACKCHANNELS = (
+    "mm", "hm", "mm hm", "um hum", "uh huh", "oh", "yeah", "yes", "yep", "right", "okay", "alright", "sure", "i see",
+    "oh i see", "got it", "exactly", "that's right",
+)  # fmt: skip
+"What they say most who only listen."
+
+MURMURS: Mapping[str, Sequence[str]] = {
+    "mm": ("M",), "mmm": ("M",), "hm": ("HH M",), "hmm": ("HH M",), "mhm": ("M HH M",), "uh": ("AH",),
+    "huh": ("HH AH",),
+}  # fmt: skip
+"Phones of backchannels that the dictionary lacks, or has as a reader would say them."

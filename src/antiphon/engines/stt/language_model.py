@@ -47,6 +47,12 @@ class Counts:
             if elements:
                 self._count(elements, weight * share)
 
+    def add_any(self, groups: Sequence[str], weight: float, *, in_a_row: int = 1) -> None:
+        """Count sentences of so many of the groups, each as likely as the other, for `weight` together."""
+        element = [(tuple(words(group)), share) for group, share in evenly(groups).items()]
+        if element:
+            self._count([element] * in_a_row, weight)
+
     def _with_slots(self, tokens: list[str]) -> list[str]:
         """Members of slots give way to the slot: who may say Monday may say Tuesday."""
         replaced: list[str] = []

@@ -7,7 +7,8 @@ of 3.8 s). One worker serves any number of streams, one after another; a stream 
 whose estimate of the channel (the cepstral mean) is carried from utterance to utterance.
 
 Messages in both directions are a header, `kind` (one letter), `stream` and `length` of the payload, and the payload.
-In: `o`pen (JSON: the fields of Stream), `a`udio (s16le, 16 kHz), `f`inish, `d`iscard, `c`lose. Out: `r`eady,
+In: `o`pen (JSON: the fields of Stream), `a`udio (s16le, 16 kHz), `i`nterjection (the utterance under way is spoken over
+the agent), `f`inish, `d`iscard, `c`lose. Out: `r`eady,
 `p`artial (text), `t`ranscript (JSON: text, mean), `e`rror (text). Nothing of the server is imported here.
 """
 
@@ -30,8 +31,13 @@ LONGEST = 60.0
 "Seconds of one utterance that are decoded; what comes after is ignored."
 
 
+INTERJECTION = 2.0
+"Seconds of an utterance, with the quiet around it, up to which what is said over the agent is likely an interjection."
 LANGUAGE_WEIGHT = 9.0
 "How much the language model counts against the sound (measured on the demo's callers: 8 to 9 is best)."
+
+INTERJECTIONS = "interjections"
+"Name of the search with their model."
 
 _general_decoders: dict[tuple[str, str], Any] = {}
 
@@ -54,16 +60,28 @@ class Stream:
     """One caller.
 
     `sure`: posterior probability of an utterance's best reading below which it is not believed. `general`: lm,
-    dictionary and sure of the large model that is asked then; None: nobody is.
+    dictionary and sure of the large model that is asked then; None: nobody is. `interjections`: the model of what is
+    said over the agent, backchannels above all, with words of the same dictionary; empty: there is none.
     """
 
     def __init__(
-        self, lm: str, dictionary: str, sure: float, general: dict[str, Any] | None = None, mean: str = ""
+        self,
+        lm: str,
+        dictionary: str,
+        sure: float,
+        general: dict[str, Any] | None = None,
+        mean: str = "",
+        interjections: str = "",
     ) -> None:
         self._sure = sure
         self._general = general
         self._decoder = decoder(lm, dictionary)
         self._decoder.set_cmn(mean or STARTING_MEAN)
+        self._interjections = interjections
+        if interjections:
+            self._callers = self._decoder.current_search()
+            self._decoder.add_lm_file(INTERJECTIONS, interjections)
+        self._over_agent = False
         self._heard = 0.0 if not mean else SETTLED
         "Seconds of speech that the mean is estimated from."
         self._audio = bytearray()
@@ -89,17 +107,36 @@ class Stream:
         self._partial = text
         return text
 
+    def over_agent(self) -> None:
+        """The utterance under way is spoken over the agent: decode it from its beginning as an interjection."""
+        if not self._interjections or self._over_agent:
+            return
+        self._over_agent = True
+        if self._decoding:
+            self._decoder.end_utt()
+        self._decoder.activate_search(INTERJECTIONS)
+        if self._decoding:
+            self._decode_again(own_mean=False)
+
     def finish(self) -> tuple[str, str]:
         """The utterance's text, and the mean to go on with."""
         if not self._decoding:
             return "", self._decoder.get_cmn(False)
         self._decoder.end_utt()
-        if self._heard < SETTLED:
-            self._decode_again()
+        seconds = len(self._audio) / (RATE * 2)
+        long = self._over_agent and seconds > INTERJECTION
+        if long:
+            self._decoder.activate_search(self._callers)
+        unknown = self._heard < SETTLED
+        if long or unknown:
+            self._decode_again(own_mean=unknown)
+            self._decoder.end_utt()
+            if unknown:
+                self._decoder.set_cmn(self._decoder.get_cmn(False))
         text, mean = self._believed(self._decoder, self._sure), self._decoder.get_cmn(True)
         if not text and self._general is not None:
             text = self._ask_general(self._general, mean)
-        self._heard += len(self._audio) / (RATE * 2)
+        self._heard += seconds
         self._forget()
         return text, mean
 
@@ -119,12 +156,10 @@ class Stream:
         large.end_utt()
         return self._believed(large, general["sure"])
 
-    def _decode_again(self) -> None:
-        """Nothing was known of this caller's channel while it spoke; now the utterance itself tells."""
+    def _decode_again(self, *, own_mean: bool) -> None:
+        """From its beginning. `own_mean`: nothing was known of this caller's channel, and now it tells itself."""
         self._decoder.start_utt()
-        self._decoder.process_raw(bytes(self._audio), False, True)
-        self._decoder.end_utt()
-        self._decoder.set_cmn(self._decoder.get_cmn(False))
+        self._decoder.process_raw(bytes(self._audio), False, own_mean)
 
     def discard(self) -> None:
         """Forget what was fed."""
@@ -135,6 +170,9 @@ class Stream:
     def _forget(self) -> None:
         self._audio.clear()
         self._decoding, self._partial, self._looked_at = False, "", 0
+        if self._over_agent:
+            self._over_agent = False
+            self._decoder.activate_search(self._callers)
 
     def _text(self) -> str:
         hypothesis = self._decoder.hyp()
@@ -165,6 +203,8 @@ def _answer(streams: dict[int, Stream], kind: bytes, number: int, payload: bytes
         partial = streams[number].feed(payload)
         if partial is not None:
             send(out, b"p", number, partial.encode())
+    elif kind == b"i":
+        streams[number].over_agent()
     elif kind == b"f":
         text, mean = streams[number].finish()
         send(out, b"t", number, json.dumps({"text": text, "mean": mean}).encode())

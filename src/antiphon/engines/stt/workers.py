@@ -188,8 +188,10 @@ class WorkerStream:
         self._mean = ""
         self._utterance = bytearray()
         "What was fed of the utterance under way, at most LONGEST seconds."
-        self._finished: deque[bytes] = deque()
-        "Utterances whose transcript is due."
+        self._over_agent = False
+        "It is spoken over the agent."
+        self._finished: deque[tuple[bytes, bool]] = deque()
+        "Utterances whose transcript is due, and whether they were spoken over the agent."
         self._deaths = 0
         self._timer: asyncio.TimerHandle | None = None
         self._transcripts: asyncio.Queue[Transcript | EngineError] = asyncio.Queue()
@@ -207,15 +209,22 @@ class WorkerStream:
 
     def finish(self) -> None:
         """See base.Recognition."""
-        self._finished.append(bytes(self._utterance))
+        self._finished.append((bytes(self._utterance), self._over_agent))
         self._utterance.clear()
+        self._over_agent = False
         self._worker.send(b"f", self.number)
         self._watch()
 
     def discard(self) -> None:
         """See base.Recognition."""
         self._utterance.clear()
+        self._over_agent = False
         self._worker.send(b"d", self.number)
+
+    def over_agent(self) -> None:
+        """See base.Interjected."""
+        self._over_agent = True
+        self._worker.send(b"i", self.number)
 
     async def transcripts(self) -> AsyncGenerator[Transcript]:
         """See base.Recognition. Raises EngineError when an utterance has cost too many workers."""
@@ -257,12 +266,17 @@ class WorkerStream:
             return
         self._worker = self._pool.place(self)
         self._open()
-        for utterance in self._finished:
-            self._worker.send(b"a", self.number, utterance)
+        for utterance, over_agent in self._finished:
+            self._tell(utterance, over_agent)
             self._worker.send(b"f", self.number)
         if self._utterance:
-            self._worker.send(b"a", self.number, bytes(self._utterance))
+            self._tell(bytes(self._utterance), self._over_agent)
         self._watch()
+
+    def _tell(self, utterance: bytes, over_agent: bool) -> None:
+        if over_agent:
+            self._worker.send(b"i", self.number)
+        self._worker.send(b"a", self.number, utterance)
 
     def _open(self) -> None:
         self._worker.send(b"o", self.number, json.dumps({**self._model, "mean": self._mean}).encode())
