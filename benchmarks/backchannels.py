@@ -10,7 +10,8 @@ A backchannel is ignored if no `Interrupt` comes of it; an interruption is caugh
 from the voice's first sound. Recogniser and turn machine are as a server makes them for the demo's agent. What the
 recogniser expects over the agent are the backchannels of turns/backchannels.py and the words of everyday.py: that has
 all of BACKCHANNELS, nearly all among its common ones, and PREPARED; half of the true interruptions (OTHERS) are said in
-other words. The weights of both (stt/pocketsphinx.py) were chosen on half of this corpus, with seed 1. UNCOMMON are
+other words. The words of everyday.py and the weights of both (stt/pocketsphinx.py) were chosen on half of this corpus,
+with seed 1: what was misheard there was looked at. Another seed is other noise, but the same voices. UNCOMMON are
 backchannels that are expected twenty times less, and had no part in that.
 
 What it does not show: no person spoke. Synthetic backchannels are articulated like words, without the low pitch and
