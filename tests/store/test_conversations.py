@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from antiphon.errors import NotFoundError
+from antiphon.errors import ConflictError, NotFoundError
 from antiphon.store.conversations import Conversation, Wanted
 from antiphon.store.resources import CursorError
 from antiphon.store.store import Store
@@ -135,13 +135,14 @@ def test_finishing_keeps_the_document(store: Store, ask: Ask) -> None:
     """And the columns, but not over what is known better: when it began, and what somebody thought of it."""
     ask(begin(store, "conv_1"))
     ask(store.conversations.append({"conv_1": [(0, b"zero\n")]}, (), now=11.0))
-    ask(store.conversations.rate("conv_1", 5, {"early": True}))
+    with pytest.raises(ConflictError, match="not over"):
+        ask(store.conversations.rate("conv_1", {"rating": 5}, 5))
     document = {"transcript": [{"message": "\0 \U0001f600"}], "cost": float("nan")}
     over = conversation(at=99.0, status="done", duration=3.5, messages=2, successful="success", document=document)
     ask(store.conversations.finish(over))
     found = ask(store.conversations.get("conv_1"))
     assert found.document == {**document, "cost": None}
-    assert (found.started_at, found.rating, found.status, found.duration) == (10.0, 5, "done", 3.5)
+    assert (found.started_at, found.rating, found.status, found.duration) == (10.0, None, "done", 3.5)
     assert ask(store.conversations.journal("conv_1")) == [b"zero\n"]
     assert ask(store.conversations.unfinished(stale_at=1e9)) == []
 
@@ -156,14 +157,15 @@ def test_an_empty_document_is_one(store: Store, ask: Ask) -> None:
 
 
 def test_ratings_and_recordings_can_change(store: Store, ask: Ask) -> None:
-    """A rating can be taken back; the document changes with it."""
-    ask(begin(store, "conv_1", has_audio=True))
-    ask(store.conversations.rate("conv_1", 5, {"rating": 5}))
-    assert ask(store.conversations.get("conv_1")).rating == 5
-    ask(store.conversations.rate("conv_1", None, {"rating": None}))
+    """The document changes with a rating; what was said before of it stays."""
+    ask(begin(store, "conv_1", has_audio=True, document={"metadata": {"feedback": None}}))
+    ask(store.conversations.rate("conv_1", {"rating": 5}, 5))
+    ask(store.conversations.rate("conv_1", {"comment": "fine"}, None))
+    found = ask(store.conversations.get("conv_1"))
+    assert (found.rating, found.document) == (5, {"metadata": {"feedback": {"rating": 5, "comment": "fine"}}})
     ask(store.conversations.forget_audio("conv_1", {"has_audio": False}))
     found = ask(store.conversations.get("conv_1"))
-    assert (found.rating, found.has_audio, found.document) == (None, False, {"has_audio": False})
+    assert (found.rating, found.has_audio, found.document) == (5, False, {"has_audio": False})
 
 
 def test_an_id_of_nobody_is_not_found(store: Store, ask: Ask) -> None:
@@ -171,7 +173,7 @@ def test_an_id_of_nobody_is_not_found(store: Store, ask: Ask) -> None:
     for identifier in ("nobody", "", "a\0b", "\ud800", "x" * 10_000):
         for question in (
             store.conversations.get(identifier),
-            store.conversations.rate(identifier, 1, {}),
+            store.conversations.rate(identifier, {}, 1),
             store.conversations.forget_audio(identifier, {}),
             store.conversations.delete(identifier),
             store.conversations.finish(conversation(identifier)),

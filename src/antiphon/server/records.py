@@ -108,10 +108,8 @@ class Records:
         return folder.file(conversation_id) if isinstance(folder, FolderRecordings) else None
 
     async def rate(self, conversation_id: str, feedback: Mapping[str, Any], rating: int | None) -> None:
-        """Keep what somebody thought of a conversation that is over. Raises NotFoundError, StoreError."""
-        document = await self.document(conversation_id)
-        document["metadata"]["feedback"] = {**(document["metadata"].get("feedback") or {}), **feedback}
-        await self._conversations.rate(conversation_id, rating, document)
+        """Keep what somebody thought of a conversation. Raises as the store's `rate`."""
+        await self._conversations.rate(conversation_id, feedback, rating)
 
     async def delete(self, conversation_id: str) -> None:
         """Forget a conversation, with everything that was kept of it. Raises NotFoundError, StoreError."""

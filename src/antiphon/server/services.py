@@ -23,6 +23,17 @@ from .webhooks import Deliveries
 from .workspace import StoredWorkspace
 
 
+@dataclass(slots=True)
+class ShownAgent:
+    """What GET answers of an agent."""
+
+    updated_at: float
+    "Of the document that it was made from."
+    body: bytes
+    looked_at: float = 0.0
+    "When the store was last asked whether that is still so, on the services' `clock`."
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Loaded and ready, from start to stop."""
@@ -55,8 +66,8 @@ class Services:
     "Seconds on the event loop's time base; of conversations, whose latencies are told in milliseconds."
     random_bits: Callable[[int], int]
     "An integer of so many random bits, as `secrets.randbits`."
-    shown_agents: dict[str, tuple[float, bytes]] = field(default_factory=dict[str, tuple[float, bytes]])
-    "What GET answers of an agent, and the `updated_at` of what it was made from."
+    shown_agents: dict[str, ShownAgent] = field(default_factory=dict[str, "ShownAgent"])
+    "What GET answered of agents lately, by id."
 
     def new_id(self, prefix: str) -> str:
         """A new id, as `agent_0123...`: the prefix and 28 characters that nobody can guess."""

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from antiphon.errors import NotFoundError
+from antiphon.errors import ConflictError, NotFoundError
 
 from .database import Database
 from .deliveries import enqueue
@@ -195,9 +195,27 @@ class Conversations:
 
     # ------------------------------------------------------------------------------------------------ changes
 
-    async def rate(self, identifier: str, rating: int | None, document: Mapping[str, Any]) -> None:
-        """Keep what somebody thought of it. Raises NotFoundError."""
-        await self._change(identifier, rating=rating, document=dumps(document))
+    async def rate(self, identifier: str, feedback: Mapping[str, Any], rating: int | None) -> None:
+        """Keep what somebody thought of it, in its document and, if there are stars, in its column.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            ConflictError: it is not over, and has no document yet.
+        """
+        which = conversations.c.id == plain(identifier)
+        query = select(conversations.c.document).where(which).with_for_update()
+        async with self._database.write() as connection:
+            row = (await connection.execute(query)).first()
+            if row is None:
+                raise NotFoundError("conversation", identifier)
+            if row.document is None:
+                raise ConflictError("the conversation is not over yet")
+            document: dict[str, Any] = msgspec.json.decode(row.document)
+            document["metadata"]["feedback"] = {**(document["metadata"].get("feedback") or {}), **feedback}
+            values: dict[str, Any] = {"document": dumps(document)}
+            if rating is not None:
+                values["rating"] = rating
+            await connection.execute(update(conversations).where(which).values(values))
 
     async def forget_audio(self, identifier: str, document: Mapping[str, Any]) -> None:
         """Its recording is gone. Raises NotFoundError."""

@@ -20,7 +20,7 @@ from antiphon.server.auth import Credentials, admit
 from antiphon.server.rest.dependencies import KeyNeeded, ServicesOf, key_holder
 from antiphon.server.rest.errors import ApiError
 from antiphon.server.rest.shapes import completed, merged, section
-from antiphon.server.services import Services
+from antiphon.server.services import Services, ShownAgent
 from antiphon.store.resources import Resource
 
 router = APIRouter(prefix="/v1/convai/agents", tags=["agents"], dependencies=[KeyNeeded])
@@ -32,6 +32,8 @@ MOST = 100
 ANSWERED = ("agent_id", "metadata", "access_info", "phone_numbers", "whatsapp_accounts", "version_id", "branch_id")
 "Keys of the answer that are the server's: what a client sends back of them changes nothing."
 MAIN_BRANCH = "main"
+FRESH = 0.5
+"Seconds for which an answer is given again without a look into the store. A change made here is seen at once."
 MOST_SHOWN = 1_000
 "Agents whose answer is kept: to fill one in takes a millisecond, which live conversations would feel."
 
@@ -148,13 +150,17 @@ def _summary(services: Services, agent: Resource, last_call: float | None) -> di
 @router.get("/{agent_id}")
 async def get_agent(services: ServicesOf, agent_id: str, branch_id: Word = None, version_id: Word = None) -> Response:
     """An agent. There is one branch and one version of it, whatever is asked for."""
-    agent = await _agent(services, agent_id)
+    now = services.clock()
     known = services.shown_agents.get(agent_id)
-    if known is None or known[0] != agent.updated_at:
-        if len(services.shown_agents) >= MOST_SHOWN:
-            services.shown_agents.clear()
-        known = services.shown_agents[agent_id] = agent.updated_at, json.dumps(_shown(services, agent)).encode()
-    return Response(known[1], media_type="application/json")
+    if known is None or not known.looked_at <= now < known.looked_at + FRESH:
+        agent = await _agent(services, agent_id)
+        if known is None or known.updated_at != agent.updated_at:
+            if len(services.shown_agents) >= MOST_SHOWN:
+                services.shown_agents.clear()
+            body = json.dumps(_shown(services, agent)).encode()
+            known = services.shown_agents[agent_id] = ShownAgent(agent.updated_at, body)
+        known.looked_at = now
+    return Response(known.body, media_type="application/json")
 
 
 @router.patch("/{agent_id}")
@@ -176,6 +182,7 @@ async def update_agent(services: ServicesOf, agent_id: str, body: AgentBody, bra
         archived=change["archived"] if isinstance(change.get("archived"), bool) else None,
         expected=before.updated_at,
     )
+    services.shown_agents.pop(agent_id, None)
     return _shown(services, changed)
 
 
@@ -184,6 +191,7 @@ async def delete_agent(services: ServicesOf, agent_id: str) -> dict[str, Any]:
     """Forget an agent. Its conversations stay, and those that go on end as they would."""
     await _stored(services, agent_id)
     await services.store.resources.delete("agent", agent_id)
+    services.shown_agents.pop(agent_id, None)
     return {}
 
 
