@@ -170,11 +170,11 @@ def serving(tmp_path: Path, agents: Path, clock: Clock) -> Callable[..., Abstrac
     """A running server: `async with serving(max_sessions=1) as server`."""
 
     @asynccontextmanager
-    async def run(**overrides: Any) -> AsyncGenerator[Server]:
+    async def run(*, within: float = 30.0, **overrides: Any) -> AsyncGenerator[Server]:
         values = {"port": 0, "agents": agents, "data": tmp_path / "data", "api_key": KEY, "ping_interval": 0.2}
         settings = Settings.load(None, **{**values, **overrides})
         app = create_app(settings, epoch=clock)
-        async with asyncio.timeout(30), listening(app, settings) as address:
+        async with asyncio.timeout(within), listening(app, settings) as address:
             yield Server(address, cast("Services", app.services))
 
     return run

@@ -33,7 +33,7 @@ def test_nothing_that_is_asked_makes_the_server_fail(serving: Serving, tmp_path:
     """schemathesis asks what the description allows and what it does not: no answer is a 5xx."""
 
     async def scene() -> str:
-        async with serving(rate_limit_per_minute=0) as server:
+        async with serving(within=110.0, rate_limit_per_minute=0) as server:
             program = Path(sys.executable).with_name("st")
             options = ["--checks", "not_a_server_error", "--max-examples", "3", "--phases", "coverage,fuzzing"]
             asking = await asyncio.create_subprocess_exec(

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/v1/convai/conversation", tags=["conversations"])
 
 
 @router.get("/get-signed-url", dependencies=[KeyNeeded])
-@router.get("/get_signed_url", dependencies=[KeyNeeded], deprecated=True)
+@router.get("/get_signed_url", dependencies=[KeyNeeded], deprecated=True, operation_id="get_signed_url_by_its_old_name")
 async def get_signed_url(
     request: Request,
     services: ServicesOf,
