@@ -195,6 +195,60 @@ def test_every_field_of_an_agent_that_is_set_comes_back(serving: Serving, docume
     asking(serving, scene)
 
 
+async def each_leaf_comes_back(api: Api, method: str, path: str, before: dict[str, Any], **ids: str) -> int:
+    """Change the leaves of a document one after another; how many came back as they were set."""
+    back = 0
+    for where, value in leaves(before):
+        new = other(value)
+        if new is None or where[-1] in ("type", "id"):
+            continue
+        change: Any = new
+        for key in reversed(where):
+            change = {key: change}
+        body = change if method == "PATCH" else {**before, **change}
+        answer = await api.http.request(method, V1 + path.format(**ids), json=body)
+        assert answer.status_code in (200, 422), (where, answer.text)
+        if answer.status_code == 200:
+            found = answer.json()
+            for key in where:
+                found = found[key]
+            assert found == new, where
+            back += 1
+    return back
+
+
+def test_every_field_of_a_tool_that_is_set_comes_back(serving: Serving) -> None:
+    """Of a webhook, which has most of them."""
+
+    async def scene(server: Any, api: Api) -> None:
+        schema = {"url": "https://example.com/{id}", "method": "GET", "path_params_schema": {"id": {"type": "string"}}}
+        config = {"type": "webhook", "name": "ask", "description": "Asks", "api_schema": schema}
+        tool = await api("POST", "/tools", {"tool_config": config})
+        before = {"tool_config": tool["tool_config"]}
+        assert await each_leaf_comes_back(api, "PATCH", "/tools/{tool_id}", before, tool_id=tool["id"]) > 8
+
+    asking(serving, scene)
+
+
+def test_every_field_of_a_test_that_is_set_comes_back(serving: Serving) -> None:
+    """PUT takes the whole of it."""
+
+    async def scene(server: Any, api: Api) -> None:
+        body = {
+            "type": "simulation",
+            "name": "a test",
+            "chat_history": [{"role": "user", "message": "hello", "time_in_call_secs": 0}],
+            "simulation_scenario": "somebody calls",
+            "simulation_max_turns": 5,
+            "success_condition": "greets",
+            "dynamic_variables": {"name": "Ann"},
+        }
+        test_id = (await api("POST", "/agent-testing/create", body))["id"]
+        assert await each_leaf_comes_back(api, "PUT", "/agent-testing/{test_id}", body, test_id=test_id) >= 5
+
+    asking(serving, scene)
+
+
 def test_tools_live_and_stay_while_agents_use_them(serving: Serving, document: Any) -> None:
     """Made, shown, changed, listed; forgotten by force only while an agent names one."""
 
