@@ -4,6 +4,7 @@ A process appends to journals and says which pieces the store has acknowledged. 
 piece has to be there as it was written, with none missing before it, and the file has to be intact.
 
     python -m benchmarks.kills [--kills 100]
+    python -m benchmarks.kills --server         the same of a whole server: server_kills.py
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 from antiphon.errors import NotFoundError
 from antiphon.store.conversations import Conversation
 from antiphon.store.store import open_store
+from benchmarks import server_kills
 
 ROOT = Path(__file__).resolve().parent.parent
 CONVERSATIONS = ("conv_0", "conv_1", "conv_2")
@@ -109,10 +111,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--server", action="store_true", help="kill whole servers that hold conversations")
     parser.add_argument("--write", type=Path, metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.write:
         asyncio.run(write(f"sqlite:///{options.write}"))
+    if options.server:
+        return server_kills.measure(options.kills, options.seed)
     chance = random.Random(options.seed)
     lost = damaged = unspoken = acknowledged = 0
     with tempfile.TemporaryDirectory() as folder:

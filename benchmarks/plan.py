@@ -118,6 +118,18 @@ BENCHMARKS = (
     ),
     PEERS,
     Benchmark(
+        "audio_devices",
+        ("--short", "--trials", "3"),
+        ("--short", "--trials", "1"),
+        12,
+        (
+            Goal("interruption to the last block written, ms", r"last block written: .*max ([\d.]+) ms", most=60),
+            Goal("interruption to silence, ms", r"silence at the monitor: .*max ([\d.]+) ms", most=130, every=True),
+            Goal("longest stall of the loop, ms", r"stall of the loop: .*max ([\d.]+) ms", most=20),
+        ),
+        quiet=True,
+    ),
+    Benchmark(
         "echo",
         ("--calls", "500"),
         ("--calls", "5"),

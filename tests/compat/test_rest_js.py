@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -132,13 +133,29 @@ def test_a_test_is_made_changed_and_deleted(js: Calls) -> None:
     assert status == 404
 
 
-def test_tests_that_cannot_be_run_say_so(js: Calls, agent: str) -> None:
-    """An invocation is kept, and tells of each test how it went."""
-    test = js("conversationalAi.tests.create", LLM_TEST)["id"]
-    started = js("conversationalAi.agents.runTests", agent, {"tests": [{"testId": test}]})
-    (run,) = js("conversationalAi.tests.invocations.get", started["id"])["testRuns"]
-    assert (run["testId"], run["status"]) == (test, "failed")
-    assert run["conditionResult"]["rationale"]["summary"]
+def test_tests_are_run_and_say_how_it_went(js: Calls) -> None:
+    """Each is pending, then passed or failed with the judge's reason."""
+    waving = {**LLM_TEST, "successCondition": "The agent waves."}
+    asked = [{"testId": js("conversationalAi.tests.create", test)["id"]} for test in (LLM_TEST, waving)]
+    identifier = js("conversationalAi.agents.runTests", "rehearsing", {"tests": asked})["id"]
+    deadline = time.monotonic() + 20
+    while True:
+        runs = js("conversationalAi.tests.invocations.get", identifier)["testRuns"]
+        if all(run["status"] != "pending" for run in runs):
+            break
+        assert time.monotonic() < deadline, "the tests are still pending"
+    told = [(run["status"], run["conditionResult"]["rationale"]["summary"]) for run in runs]
+    assert told == [("passed", "It does."), ("failed", "It does not wave.")]
+
+
+def test_a_conversation_is_simulated(js: Calls) -> None:
+    """A simulated user talks to the agent; the transcript and what became of it come back."""
+    user = {"firstMessage": "", "language": "en", "prompt": {"prompt": "You want to know the hours."}}
+    request = {"simulationSpecification": {"simulatedUserConfig": user}}
+    answer = js("conversationalAi.agents.simulateConversation", "rehearsing", request)
+    said = [turn["message"] for turn in answer["simulatedConversation"]]
+    assert said[1:3] == ["What are your opening hours?", "We are open from nine to five."]
+    assert answer["analysis"]["transcriptSummary"] == "The user asked for the hours."
 
 
 # ------------------------------------------------------------------------------------- secrets, settings, telephony

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -140,14 +141,36 @@ def test_a_test_is_made_changed_and_deleted(python: Calls) -> None:
     assert status == 404
 
 
-def test_tests_that_cannot_be_run_say_so(python: Calls, agent: str) -> None:
-    """An invocation is kept, and tells of each test how it went."""
-    test = python("conversational_ai.tests.create", request=LLM_TEST)["id"]
-    started = python("conversational_ai.agents.run_tests", agent_id=agent, tests=[{"test_id": test}])
-    invocation = python("conversational_ai.tests.invocations.get", test_invocation_id=started["id"])
-    (run,) = invocation["test_runs"]
-    assert (run["test_id"], run["status"]) == (test, "failed")
-    assert run["condition_result"]["rationale"]["summary"]
+def test_tests_are_run_and_say_how_it_went(python: Calls, agent: str) -> None:
+    """Each is pending, then passed or failed with the judge's reason; without a model that can judge, failed."""
+    waving = {**LLM_TEST, "success_condition": "The agent waves."}
+    tests = [python("conversational_ai.tests.create", request=test)["id"] for test in (LLM_TEST, waving)]
+
+    def results(agent_id: str) -> list[tuple[str, str]]:
+        asked = [{"test_id": test} for test in tests]
+        identifier = python("conversational_ai.agents.run_tests", agent_id=agent_id, tests=asked)["id"]
+        deadline = time.monotonic() + 20
+        while True:
+            runs = python("conversational_ai.tests.invocations.get", test_invocation_id=identifier)["test_runs"]
+            if all(run["status"] != "pending" for run in runs):
+                return [(run["status"], run["condition_result"]["rationale"]["summary"]) for run in runs]
+            assert time.monotonic() < deadline, "the tests are still pending"
+
+    assert results("rehearsing") == [("passed", "It does."), ("failed", "It does not wave.")]
+    assert [status for status, _ in results(agent)] == ["failed", "failed"]
+
+
+def test_a_conversation_is_simulated(python: Calls) -> None:
+    """A simulated user talks to the agent; the transcript and what became of it come back."""
+    user = {"first_message": "", "language": "en", "prompt": {"prompt": "You want to know the hours."}}
+    specification = {"simulated_user_config": user}
+    answer = python(
+        "conversational_ai.agents.simulate_conversation", agent_id="rehearsing", simulation_specification=specification
+    )
+    said = [turn["message"] for turn in answer["simulated_conversation"]]
+    assert said[1:3] == ["What are your opening hours?", "We are open from nine to five."]
+    assert answer["analysis"]["transcript_summary"] == "The user asked for the hours."
+    assert answer["analysis"]["call_successful"] == "success"
 
 
 # ------------------------------------------------------------------------------------- secrets, settings, telephony

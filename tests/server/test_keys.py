@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from antiphon.errors import ConfigError
 from antiphon.server.keys import signing_secret, workspace_key
+from antiphon.store.sealing import SealError
+
+Serving = Callable[..., AbstractAsyncContextManager[Any]]
 
 
 def test_a_key_is_made_once_and_then_kept(tmp_path: Path) -> None:
@@ -58,3 +66,64 @@ def test_an_empty_key_file_is_a_config_error(tmp_path: Path) -> None:
     (tmp_path / "workspace.key").write_text("\n")
     with pytest.raises(ConfigError, match="empty"):
         workspace_key(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------- secrets at rest
+
+
+async def keep_secret(server: Any, value: str) -> str:
+    """The id of a secret, kept over REST."""
+    async with httpx.AsyncClient(base_url=server.address, trust_env=False) as client:
+        body = {"name": "token", "value": value}
+        answer = await client.post("/v1/convai/secrets", json=body, headers={"xi-api-key": "sk_of_the_tests"})
+        return answer.json()["secret_id"]
+
+
+def test_a_secret_is_in_no_file_of_the_data_folder(serving: Serving, tmp_path: Path) -> None:
+    """Neither while the server runs nor afterwards; the next start reads it with the key that was made."""
+
+    def found() -> list[Path]:
+        return [file for file in (tmp_path / "data").rglob("*") if file.is_file() and b"canary-99" in file.read_bytes()]
+
+    async def scene() -> None:
+        async with serving() as server:
+            identifier = await keep_secret(server, "canary-99")
+            assert found() == []
+        assert found() == []
+        async with serving() as server:
+            assert await server.services.workspace.secret(identifier) == "canary-99"
+
+    asyncio.run(scene())
+    assert (tmp_path / "data" / "secret.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_key_seals_what_an_earlier_one_opens(serving: Serving) -> None:
+    """From the generated one to one that is set, to the next; without the earlier one the server says what is missing
+    and does not start."""
+
+    async def scene() -> None:
+        async with serving() as server:
+            identifier = await keep_secret(server, "value")
+        for key in ("the first that is set", "the second, the first that is set", "the second"):
+            async with serving(secret_key=key) as server:
+                assert await server.services.workspace.secret(identifier) == "value"
+        with pytest.raises(SealError, match="secret_key has to hold it"):
+            async with serving(secret_key="a third"):
+                pass
+        async with serving(secret_key="a third, the second", signing_secret="x" * 20) as server:
+            assert await server.services.workspace.secret(identifier) == "value"
+
+    asyncio.run(scene())
+
+
+def test_the_signing_secret_seals_where_no_other_key_is_set(serving: Serving, tmp_path: Path) -> None:
+    """Nodes that share it and a database need no other setting."""
+
+    async def scene() -> None:
+        async with serving(signing_secret="shared by all nodes") as server:
+            identifier = await keep_secret(server, "value")
+        assert not (tmp_path / "data" / "secret.key").exists()
+        async with serving(signing_secret="shared by all nodes") as server:
+            assert await server.services.workspace.secret(identifier) == "value"
+
+    asyncio.run(scene())

@@ -10,13 +10,16 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from antiphon.errors import NotFoundError
 from antiphon.server import recorder as recorders
 from antiphon.server.recorder import BIT_RATE, RATE, Recorder
 from antiphon.server.webhooks import sign
 
 Serving = Callable[..., AbstractAsyncContextManager[Any]]
+KEY = "sk_of_the_tests"
 SECRET = "a secret of the tests"
 CHUNK = base64.b64encode(bytes(3200)).decode()
 "A tenth of a second that nobody speaks in."
@@ -182,5 +185,30 @@ def test_the_recording_is_posted_to_who_asks_for_it(serving: Serving, document: 
             assert base64.b64decode(message["data"]["full_audio"]) == answer.content
             assert b"transfer-encoding: chunked" in head
             assert f"elevenlabs-signature: {sign(SECRET, body, 1_700_000_000)}".encode() in head
+
+    asyncio.run(scene())
+
+
+@pytest.mark.component("s3")
+@pytest.mark.usefixtures("bucket_credentials")
+def test_a_bucket_keeps_recordings_as_a_folder_does(serving: Serving, tmp_path: Path) -> None:
+    """REST answers the whole and parts of them, and deletes them; nothing of them stays in the data folder."""
+
+    async def scene() -> None:
+        async with serving(recordings=f"s3://calls/{tmp_path.name}") as server:
+            identifier = await conversation(server)
+            path = f"/v1/convai/conversations/{identifier}"
+            answer = await server.get(f"{path}/audio")
+            assert answer.status_code == 200
+            assert 0.5 <= seconds(answer.content) <= 10.0
+            part = await server.get(f"{path}/audio", range="bytes=4-9")
+            assert (part.status_code, part.content) == (206, answer.content[4:10])
+            assert not list(tmp_path.rglob("*.mp3*"))  # noqa: ASYNC240
+            assert await server.services.records.audio(identifier) == answer.content
+            async with httpx.AsyncClient(base_url=server.address, trust_env=False) as client:
+                assert (await client.delete(path, headers={"xi-api-key": KEY})).status_code == 200
+            assert (await server.get(f"{path}/audio")).status_code == 404
+            with pytest.raises(NotFoundError):
+                await server.services.records.audio(identifier)
 
     asyncio.run(scene())

@@ -358,7 +358,8 @@ def check_context(call: Call, model: Model) -> None:
         shown = [(role, text) for role, text in shown if text]
         certain = sum(line["at"] < round(at, 6) for line in lines)
         possible = sum(line["at"] <= round(at, 6) for line in lines)
-        assert any(shown == said_by(lines[:count]) for count in range(certain, possible + 1))
+        told = [said_by(lines[:count]) for count in range(certain, possible + 1)]
+        assert shown in told, (at, shown, told)
 
 
 def said_by(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -340,6 +340,7 @@ class Overrides(View):
     conversation_config_override: Mapping[str, Any] = {}
     "The tree of an override with true or false at its leaves; what is not there is not allowed."
     custom_llm_extra_body: bool = False
+    enable_conversation_initiation_client_data_from_webhook: bool = False
 
 
 class CallLimits(View):

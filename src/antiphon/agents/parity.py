@@ -26,6 +26,7 @@ TOOLS = "conversation_config.agent.prompt.tools[]"
 BUILT_IN = "conversation_config.agent.prompt.built_in_tools"
 MODEL = "conversation_config.agent.prompt.custom_llm"
 WEBHOOKS = "platform_settings.workspace_overrides.webhooks"
+INITIATION = "platform_settings.workspace_overrides.conversation_initiation_client_data_webhook"
 
 BY_HAND: Mapping[str, tuple[State, str]] = {
     "conversation_config.agent.prompt.knowledge_base": (
@@ -84,6 +85,7 @@ READ_WITHOUT_VIEW = frozenset(
         ),
         "tags",
         *(f"{WEBHOOKS}.{key}" for key in ("post_call_webhook_id", "events", "send_audio")),
+        INITIATION,
     }
 )
 "Fields that work, with all that is inside them, though no view names them: they are read as the JSON that they are."

@@ -108,13 +108,14 @@ def erase_user(
 @asynccontextmanager
 async def _kept(config: Path | None, data: Path | None) -> AsyncGenerator[tuple[Store, Recordings, Path]]:
     """The settings' store and recordings, and the folder in which recordings grow."""
+    from antiphon.server.keys import sealer
     from antiphon.server.settings import Settings
     from antiphon.store.recordings import open_recordings
     from antiphon.store.store import open_store
 
     settings = Settings.load(config, data=data)
     parts = settings.data / "recordings"
-    async with open_store(settings.database_url) as store:
+    async with open_store(settings.database_url, sealer(settings)) as store:
         yield store, open_recordings(settings.recordings or str(parts)), parts
 
 

@@ -14,6 +14,7 @@ the last: by ASGI's lifespan under any server, by `Application.running` where so
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import secrets
@@ -27,6 +28,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Message, Receive, Scope, Send
 
 from antiphon.agents.folder import FolderWorkspace
+from antiphon.audio.arrays import load_numpy
 from antiphon.engines.registry import Registry
 from antiphon.errors import AntiphonError, ConfigError, StoreError
 from antiphon.session.tools.hosts import HostPolicy
@@ -36,7 +38,9 @@ from antiphon.store.store import Store, open_store
 from .alongside import alongside
 from .auth import Authority
 from .engine_pool import EnginePool
-from .keys import kept_workspace_key, signing_secret, workspace_key
+from .environment_variables import environment_variables as environment_variables_of
+from .evaluations import Evaluations
+from .keys import kept_workspace_key, sealer, signing_secret, workspace_key
 from .limits import Limits
 from .metrics import Metrics
 from .orchestrator import PATH as ORCHESTRATOR_PATH
@@ -48,6 +52,7 @@ from .rest import (
     agents,
     analytics,
     conversations,
+    environment_variables,
     health,
     knowledge_base,
     llms,
@@ -55,6 +60,7 @@ from .rest import (
     models,
     phone_numbers,
     signed_urls,
+    simulations,
     single_use_tokens,
     speech_to_text,
     text_to_speech,
@@ -147,11 +153,16 @@ class Application:
         settings = self._settings
         files = FolderWorkspace.load(settings.agents)
         async with AsyncExitStack() as stack:
-            store = await stack.enter_async_context(open_store(settings.database_url))
+            # Every conversation needs it: without this, all would wait while the first one loads it.
+            await asyncio.to_thread(load_numpy)
+            store = await stack.enter_async_context(open_store(settings.database_url, sealer(settings)))
+            if sealed := await store.resources.seal():
+                logger.info("secrets were sealed", extra={"documents": sealed})
             limits = Limits.of(settings.rate_limit_per_minute)
             authority = await self._authority(store, limits)
             workspace = StoredWorkspace(files, store.resources)
-            engines = EnginePool(self._registry, workspace, settings.models)
+            variables = functools.partial(environment_variables_of, store.resources, workspace, None)
+            engines = EnginePool(self._registry, workspace, settings.models, variables)
             stack.push_async_callback(engines.aclose)
             speech = SpeechEngines(self._registry)
             stack.push_async_callback(speech.aclose)
@@ -162,8 +173,22 @@ class Application:
             await records.close_abandoned(alone=store.database.embedded)
             sessions: Sessions
             metrics = Metrics(lambda: len(sessions.live))
-            deliveries = Deliveries(store, records, self._webhook_hosts(), self._epoch, metrics.delivered)
+            webhook_hosts = self._webhook_hosts()
+            deliveries = Deliveries(store, records, webhook_hosts, self._epoch, metrics.delivered)
             sessions = Sessions(records, settings.max_sessions, deliveries.nudge)
+            tool_hosts = _hosts("tool_hosts", settings.tool_hosts)
+            evaluations = Evaluations(
+                self._registry,
+                engines,
+                store.resources,
+                workspace,
+                models=settings.models,
+                hosts=tool_hosts,
+                clock=self._clock,
+                epoch=self._epoch,
+            )
+            if store.database.embedded:  # another process could still be at those of a shared one
+                await evaluations.close_abandoned()
             services = Services(
                 settings=settings,
                 store=store,
@@ -184,7 +209,9 @@ class Application:
                 metrics=metrics,
                 tracing=self._tracing(stack),
                 deliveries=deliveries,
-                tool_hosts=_hosts("tool_hosts", settings.tool_hosts),
+                tool_hosts=tool_hosts,
+                webhook_hosts=webhook_hosts,
+                evaluations=evaluations,
                 epoch=self._epoch,
                 clock=self._clock,
                 random_bits=self._random_bits,
@@ -196,7 +223,8 @@ class Application:
             posting = deliveries.running(settings.shutdown_timeout)
             sweeping = alongside(self._forget_spent_tokens(store))
             retention = Retention(store, records, workspace, self._epoch, settings.retention_interval)
-            async with posting, sweeping, alongside(retention.run()), alongside(services.sessions.write_down()):
+            writing, testing = alongside(services.sessions.write_down()), alongside(evaluations.run())
+            async with posting, sweeping, alongside(retention.run()), writing, testing:
                 try:
                     yield services
                 finally:
@@ -279,8 +307,10 @@ def rest_app() -> FastAPI:
     app.include_router(agents.router)
     app.include_router(agents.public)
     app.include_router(agent_tests.router)
+    app.include_router(simulations.router)
     app.include_router(tools.router)
     app.include_router(workspace_secrets.router)
+    app.include_router(environment_variables.router)
     app.include_router(mcp_servers.router)
     app.include_router(phone_numbers.router)
     app.include_router(workspace_settings.router)

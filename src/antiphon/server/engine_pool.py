@@ -4,7 +4,8 @@ nobody uses the old ones any more."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from antiphon.agents.workspace import Workspace
 from antiphon.engines.registry import Registry
 from antiphon.errors import ConfigError
 from antiphon.session.engines import Engines, load_engines
+
+from .environment_variables import EnvironmentVariables
 
 MOST_IDLE = 32
 "Sets of engines that are kept though no conversation uses them: a workspace may have thousands of agents."
@@ -33,10 +36,18 @@ class _Set:
 class EnginePool:
     """Every agent's engines, as its document has them. Conversations that override something build on them."""
 
-    def __init__(self, registry: Registry, workspace: Workspace, models: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        workspace: Workspace,
+        models: Mapping[str, Mapping[str, Any]],
+        variables: Callable[[], Awaitable[EnvironmentVariables]],
+    ) -> None:
+        """`variables`: what `env_var_label` names, besides the environment of the process."""
         self._registry = registry
         self._workspace = workspace
         self._models = models
+        self._variables = variables
         self._sets: dict[str, _Set] = {}
         "By agent id, the newest version of each; those used last come last."
         self._making = asyncio.Lock()
@@ -90,7 +101,10 @@ class EnginePool:
 
     async def _load(self, agent: AgentConfig) -> Engines:
         try:
-            return await load_engines(agent, self._registry, models=self._models, workspace=self._workspace)
+            environment = {**os.environ, **(await self._variables()).all}
+            return await load_engines(
+                agent, self._registry, models=self._models, workspace=self._workspace, environment=environment
+            )
         except ConfigError as error:
             if error.path.startswith(agent.path):
                 raise

@@ -1,6 +1,7 @@
-"""What has to outlive a restart to keep addresses and clients valid: the workspace key and the signing secret.
+"""What has to outlive a restart to keep addresses, clients and secrets valid: the workspace key, the signing secret and
+the key that secrets are sealed with.
 
-Both are files in the data folder that their owner alone can read.
+All are files in the data folder that their owner alone can read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from antiphon.errors import ConfigError
+from antiphon.store.sealing import Sealer
+
+from .settings import Settings
 
 
 class Kept(NamedTuple):
@@ -38,6 +42,21 @@ def kept_workspace_key(data: Path) -> str | None:
 def signing_secret(data: Path) -> bytes:
     """The secret that signed addresses are made with. Raises ConfigError as `workspace_key`."""
     return _keep(data / "signing.secret", secrets.token_hex(32)).text.encode("ascii")
+
+
+def sealer(settings: Settings) -> Sealer:
+    """What seals secrets in the database: with the first of `secret_key`, else of `signing_secret`, else of a file.
+
+    The others open what was sealed before one of them was set. Raises ConfigError as `workspace_key`.
+    """
+    given = "" if settings.secret_key is None else settings.secret_key.get_secret_value()
+    keys = [key for part in given.split(",") if (key := part.strip())]
+    if settings.signing_secret is not None:
+        keys.append(settings.signing_secret.get_secret_value())
+    file = settings.data / "secret.key"
+    if not keys or file.exists():
+        keys.append(_keep(file, secrets.token_hex(32)).text)
+    return Sealer(keys)
 
 
 def _keep(file: Path, fresh: str) -> Kept:

@@ -44,10 +44,6 @@ ROUTES_BY_HAND: Mapping[tuple[str, str], tuple[State, str]] = {
         "accepted without effect",
         "kept and listed; there is no telephone line",
     ),
-    ("POST", "/v1/convai/agents/{agent_id}/run-tests"): (
-        "accepted without effect",
-        "no test is run yet: each is answered as failed, with the reason",
-    ),
     ("POST", "/v1/convai/knowledge-base/{documentation_id}/rag-index"): (
         "accepted without effect",
         "answered; conversations do not look anything up in documents yet",

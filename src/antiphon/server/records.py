@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from antiphon.errors import AntiphonError, ConfigError, NotFoundError, StoreError
 from antiphon.record.document import Recording as Track
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 ABANDONED = 30.0
 """Seconds after which a conversation that nobody writes to has been left behind by a process that died, where several
 share a database. One that has its database to itself need not wait."""
+Analyse: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Awaitable[Mapping[str, Any] | None]]
+"Makes the `analysis` of a transcript; None: there is none. Does not raise."
 BOTH: Collection[Track] = ("user", "response")
 "The tracks of a recording."
 
@@ -57,8 +59,15 @@ class Records:
         with self._part(conversation_id).open("ab") as part:
             part.write(mp3)
 
-    async def finish(self, conversation_id: str, webhooks: Sequence[tuple[Mapping[str, Any], str]] = ()) -> None:
+    async def finish(
+        self,
+        conversation_id: str,
+        webhooks: Sequence[tuple[Mapping[str, Any], str]] = (),
+        analyse: Analyse | None = None,
+    ) -> None:
         """Keep the document of a conversation that is over, and its recording, and queue what is to be posted of it.
+
+        `analyse` is asked for the document's `analysis` first; until it has answered, the conversation is `processing`.
 
         Raises:
             NotFoundError: nothing was ever written of it.
@@ -67,6 +76,8 @@ class Records:
         recorded = await self._finish_audio(conversation_id)
         try:
             document = await self._fold(conversation_id, BOTH if recorded else ())
+            if analyse is not None:
+                document["analysis"] = await analyse(document["transcript"])
             await self._conversations.finish(_row(document), webhooks=webhooks, now=self._epoch())
         except NotFoundError:  # it was erased while it lived, from outside this process
             await self._recordings.delete(conversation_id)
@@ -191,12 +202,13 @@ def _note_deletion(document: dict[str, Any], part: Literal["transcript", "audio"
 
 def _begun(conversation_id: str, lines: bytes) -> Conversation:
     header = json.loads(lines.split(b"\n", 1)[0])["journal"]
+    initiation: dict[str, Any] = header.get("initiation") or {}
     return Conversation(
         id=conversation_id,
         agent_id=header["agent_id"],
         started_at=header["started_at"],
         user_id=header.get("user_id"),
-        branch_id=header.get("branch_id"),
+        branch_id=initiation.get("branch_id"),
         text_only=header.get("text_only", False),
         language=header.get("language"),
     )

@@ -126,7 +126,7 @@ class _Uvicorn(uvicorn.Server):
 def _uvicorn_config(app: Application, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http="h11",
+        http="httptools",
         ws="websockets-sansio",
         ws_max_size=LARGEST_FRAME,
         # Deflate undoes base64's overhead at two hundred times its cost (performance.md 2c).

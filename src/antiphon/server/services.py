@@ -11,6 +11,7 @@ from antiphon.store.store import Store
 
 from .auth import Authority
 from .engine_pool import EnginePool
+from .evaluations import Evaluations
 from .limits import Limits
 from .metrics import Metrics
 from .places import Places
@@ -60,6 +61,10 @@ class Services:
     "Post-call webhooks under way."
     tool_hosts: HostPolicy
     "Where the tools of the workspace's agents may be."
+    webhook_hosts: HostPolicy
+    "Where webhooks may go."
+    evaluations: Evaluations
+    "Simulations and tests of agents."
     epoch: Callable[[], float]
     "Seconds since 1970."
     clock: Callable[[], float]

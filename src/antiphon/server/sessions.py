@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from antiphon.errors import SessionError, StoreError
 
 from .recorder import Recorder
-from .records import Records
+from .records import Analyse, Records
 from .webhooks import PostCallWebhook
 
 logger = logging.getLogger(__name__)
 
-WRITE_INTERVAL = 1.0
-"Seconds between two writings of what the live conversations have journaled."
+WRITE_INTERVAL = 0.5
+"""Seconds between two writings of what the live conversations have journaled: a second at most may be lost, and a busy
+machine takes its time to write."""
 
 LAST_ATTEMPTS = 4
 "Times that the record of a conversation that is over is tried to be written, in about seven seconds."
@@ -59,6 +60,10 @@ class LiveConversation:
     "None: it is not recorded."
     webhooks: Sequence[PostCallWebhook] = ()
     "Where the record and the recording go when they are written."
+    over: bool = False
+    "Its session has ended: it takes no place any more, while its record is being written."
+    analyse: Analyse | None = None
+    "Judges it when it is over; None: nobody wants to know."
 
     def write(self, line: bytes) -> None:
         """Take one journal line. Returns at once: it is in the store within about a second."""
@@ -85,7 +90,7 @@ class Sessions:
     @property
     def full(self) -> bool:
         """Whether there is no place for another conversation now."""
-        return len(self.live) >= self._limit
+        return sum(not each.over for each in self.live.values()) >= self._limit
 
     @property
     def stopping(self) -> bool:
@@ -103,7 +108,7 @@ class Sessions:
         """
         if self._stopping:
             raise ServerBusyError("the server is shutting down", GOING_AWAY)
-        if len(self.live) >= self._limit:
+        if self.full:
             raise ServerBusyError(f"all {self._limit} places are taken; try again later")
         conversation = LiveConversation(conversation_id, agent_id, hang_up)
         self.live[conversation_id] = conversation
@@ -140,6 +145,7 @@ class Sessions:
                 conversation.unwritten.clear()
                 conversation.recorder = None
                 conversation.webhooks = ()
+                conversation.analyse = None
 
     async def idle(self) -> None:
         """Wait until no conversation is live and every record is written."""
@@ -208,6 +214,7 @@ class Sessions:
     async def _finish(self, conversation: LiveConversation) -> None:
         """The last lines, the rest of the recording, then the document. One that never came to a session has none."""
         identifier = conversation.conversation_id
+        conversation.over = True
         if conversation.forgotten:
             return
         if (recorder := conversation.recorder) is not None:
@@ -221,7 +228,9 @@ class Sessions:
                 if not conversation.kept and conversation.started_at is not None:
                     await self._records.keep_bare(identifier, conversation.agent_id, conversation.started_at)
                 elif conversation.pieces:
-                    await self._records.finish(identifier, [webhook.queued for webhook in conversation.webhooks])
+                    await self._records.finish(
+                        identifier, [webhook.queued for webhook in conversation.webhooks], conversation.analyse
+                    )
                     self._finished()
                 return
             except StoreError:

@@ -113,6 +113,11 @@ class Settings(BaseSettings):
     signing_secret: SecretStr | None = None
     """What signed addresses and single-use tokens are made with; the same for several servers that accept each other's.
     Left out, one is generated and kept as `signing.secret` in the data folder."""
+    secret_key: SecretStr | None = None
+    """What secrets in the database are sealed with, long and random; the same for several servers on one database.
+    After a comma, earlier ones: they open what they have sealed, and the next start seals it with the first. Left out,
+    it is made of `signing_secret`; where that is left out too, one is generated and kept as `secret.key` in the data
+    folder."""
     rate_limit_per_minute: Annotated[float, Field(ge=0)] = 30_000.0
     """REST requests a minute, of one key, and of one address without a key; a sixth of that at once. More are answered
     with 429. `0`: as many as they like. Counted in each process."""

@@ -17,7 +17,9 @@ agent's speech; one that reads nothing at all is noticed by the pinger, whose pi
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import os
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -32,6 +34,7 @@ from antiphon.agents.initiation import initiate, time_variables
 from antiphon.agents.workspace import Workspace
 from antiphon.audio.formats import parse_format
 from antiphon.errors import AntiphonError, AuthError, ConfigError, RemoteProtocolError, SessionError
+from antiphon.evaluation.analysis import is_analysed
 from antiphon.protocol.codec import client_json, encode_server
 from antiphon.protocol.events import (
     ClientEvent,
@@ -49,9 +52,11 @@ from antiphon.session.session import Ending, Session
 from antiphon.session.tools.hosts import HostPolicy
 from antiphon.session.tools.values import HIDDEN
 
+from . import initiation_webhook
 from .addresses import client_address
 from .auth import AuthorizationMethod, Credentials, KeyHolder, admit, offered_key
 from .early import EarlyMessages
+from .environment_variables import EnvironmentVariables, environment_variables
 from .places import QUEUE_TIMED_OUT, all_taken
 from .recorder import Recorder
 from .refusals import refusal
@@ -82,7 +87,7 @@ class Admission(msgspec.Struct, frozen=True):
     hosts: HostPolicy
     "Where those may be."
     environment: Mapping[str, str] | None = None
-    "What its `env_var_label` fields name; None: the environment of the process."
+    "What its `env_var_label` fields name; None: the variables of the workspace, and the environment of the process."
     pooled: bool = True
     "The agent is one of the workspace: others will use its engines too."
     webhooks: Sequence[PostCallWebhook] = ()
@@ -346,6 +351,24 @@ class Conversation:
         initiation = await self._initiated()
         if self._verdict is not None:
             return self._verdict
+        webhook = await initiation_webhook.address(agent, services.store.resources) if admission.pooled else None
+        if webhook is not None:
+            told = await initiation_webhook.ask(
+                webhook, agent.agent_id, live.conversation_id, admission.workspace, services.webhook_hosts
+            )
+            initiation = initiation_webhook.merged(told, initiation)
+            if self._verdict is not None:
+                return self._verdict
+        initiation = msgspec.structs.replace(
+            initiation,
+            branch_id=admission.branch_id or initiation.branch_id,
+            environment=admission.environment_name or initiation.environment,
+        )
+        variables = EnvironmentVariables()
+        if admission.pooled:
+            variables = await environment_variables(
+                services.store.resources, admission.workspace, initiation.environment
+            )
         configured = initiate(
             agent,
             config_override=initiation.config_override,
@@ -354,9 +377,10 @@ class Conversation:
             system_variables={
                 "system__conversation_id": live.conversation_id,
                 **time_variables(started_at, agent.conversation_config.agent.prompt.timezone),
+                **{f"system__env_{label}": value for label, value in variables.texts.items()},
             },
         )
-        async with self._equipped(configured) as (engines, casting):
+        async with self._equipped(configured, variables) as (engines, casting):
             if self._verdict is not None:
                 return self._verdict
             tracing = services.tracing
@@ -366,6 +390,8 @@ class Conversation:
             live.recorder = self._recorder(configured) if live.kept else None
             if live.kept:
                 live.webhooks = admission.webhooks or await chosen(agent, services.store.resources)
+                if admission.pooled and is_analysed(agent.raw):
+                    live.analyse = functools.partial(services.evaluations.analysis, agent, initiation.environment)
             session = assemble(
                 configured,
                 engines,
@@ -384,6 +410,8 @@ class Conversation:
                 casting=casting,
                 recording=None if live.recorder is None else live.recorder.recording,
                 observe=self._observer(trace),
+                told=variables.texts,
+                environment=variables.all,
             )
             self._begin(session)
             close_code = 1011
@@ -415,13 +443,15 @@ class Conversation:
         return Recorder(self._services.clock)
 
     @asynccontextmanager
-    async def _equipped(self, configured: AgentConfig) -> AsyncGenerator[tuple[Engines, Casting]]:
+    async def _equipped(
+        self, configured: AgentConfig, variables: EnvironmentVariables
+    ) -> AsyncGenerator[tuple[Engines, Casting]]:
         """The engines of this conversation, and what it may change to. What was made for it is freed at the end."""
         services, admission = self._services, self._admission
         made: dict[str, Any] = {
             "models": services.settings.models,
             "workspace": admission.workspace,
-            "environment": admission.environment,
+            "environment": {**os.environ, **variables.all} if admission.environment is None else admission.environment,
         }
         async with AsyncExitStack() as stack:
             pool = services.engines if admission.pooled else None

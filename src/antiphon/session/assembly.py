@@ -20,7 +20,7 @@ from antiphon.errors import SessionError
 from antiphon.protocol.events import ServerEvent
 from antiphon.record.journal import Journal
 from antiphon.record.recording import Recording
-from antiphon.record.transcript import Transcript, UserSaid
+from antiphon.record.transcript import Entry, Transcript, UserSaid
 from antiphon.turns.endpointing import SpeechPolicy
 from antiphon.turns.machine import TurnPolicy
 
@@ -34,7 +34,7 @@ from .outbox import Outbox
 from .session import Change, Mind, Session
 from .stopwatch import Stopwatch
 from .tools.hosts import HostPolicy
-from .tools.runner import ToolRunner
+from .tools.runner import Mock, ToolRunner
 
 FILLER_PROMPT = (
     "You are in the middle of a telephone conversation and need a moment to think. Say one very short, natural phrase "
@@ -143,6 +143,10 @@ def assemble(
     casting: Casting | None = None,
     recording: Recording | None = None,
     observe: Callable[[ServerEvent], None] | None = None,
+    told: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+    history: Sequence[Entry] = (),
+    mock: Mock | None = None,
 ) -> Session:
     """One conversation with `agent`, whose overrides and variables are settled (`agents.initiation`).
 
@@ -150,7 +154,9 @@ def assemble(
     running loop; `header` is what the journal's first line says besides: started_at (epoch seconds), user_id,
     initiation (wire JSON), authorization_method. `workspace` has the secrets and MCP servers of the agent's tools, and
     `hosts` says where those may be. `casting` has what the conversation may change to; None: it cannot change its
-    language or its agent. `recording`, of 16 kHz, gets what both sides say.
+    language or its agent. `recording`, of 16 kHz, gets what both sides say. `environment`: what `env_var_label` is
+    in the headers of tools; `told`: the part of it that a tool may have as `system__env_...`.
+    `history`: what was said before; the agent knows it, the journal does not. `mock` stands in for tools.
     """
     config = agent.conversation_config
     stopwatch = Stopwatch(clock)
@@ -168,6 +174,7 @@ def assemble(
         }
     )
     transcript = Transcript()
+    transcript.entries.extend(history)
     outbox = Outbox(send, journal, transcript, client_events(agent), observe)
     inbox: Inbox[Any] = Inbox()
     text_only = config.conversation.text_only
@@ -181,6 +188,9 @@ def assemble(
         workspace=workspace,
         hosts=hosts,
         casting=casting,
+        told=told or {},
+        environment=environment,
+        mock=mock,
     )
 
     return Session(
@@ -213,6 +223,9 @@ class Part:
         workspace: Workspace | None,
         hosts: HostPolicy | None,
         casting: Casting | None,
+        told: Mapping[str, str],
+        environment: Mapping[str, str] | None,
+        mock: Mock | None,
     ) -> None:
         self._conversation_id = conversation_id
         self._transcript = transcript
@@ -222,6 +235,9 @@ class Part:
         self._workspace = workspace
         self._hosts = hosts
         self._casting = casting
+        self._told = told
+        self._environment = environment
+        self._mock = mock
         self._agent: AgentConfig
         self._engines: Engines
         self._tools: ToolRunner
@@ -240,8 +256,10 @@ class Part:
             mcp_server_ids=config.agent.prompt.mcp_server_ids,
             languages=[(agent.origin or agent).conversation_config.agent.language, *config.language_presets],
             sounds=not config.conversation.text_only,
+            environment=self._environment,
             user_turns=lambda: sum(isinstance(entry, UserSaid) for entry in self._transcript.entries),
             approves="mcp_tool_call" in client_events(agent),
+            mock=self._mock,
         )
         return Mind(
             engines.llm,
@@ -263,6 +281,7 @@ class Part:
                 timezone=self._agent.conversation_config.agent.prompt.timezone,
                 agent_turns=sum(message.role == "assistant" for message in said),
                 history=[{"role": message.role, "message": message.text} for message in said if message.text],
+                environment=self._told,
             ),
             "system__current_agent_id": self._agent.agent_id,
         }

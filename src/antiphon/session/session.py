@@ -30,6 +30,7 @@ from antiphon.record.journal import Journal
 from antiphon.record.recording import Recording
 from antiphon.record.transcript import Transcript
 from antiphon.turns import observations as ob
+from antiphon.turns.machine import State
 
 from .hearing import Hearing
 from .inbox import Inbox
@@ -125,6 +126,8 @@ class Session:
         self._dropping = False
         self._deaf = False
         "Speech-to-text has failed for good."
+        self._quiet = asyncio.Event()
+        "Set while nothing is under way: the agent waits for the user, or the conversation is over."
         self._tasks: asyncio.TaskGroup
         self._open: AsyncExitStack
         "What has to be closed at the end."
@@ -148,6 +151,7 @@ class Session:
             self._waiting_audio += size
         elif len(self._inbox) > MAX_WAITING:
             raise SessionError("too many messages at once")
+        self._quiet.clear()
         self._inbox.put(event)
 
     def disconnect(self) -> None:
@@ -157,6 +161,16 @@ class Session:
     def close(self, close_code: int, reason: str, error_type: str | None = None) -> None:
         """The server wants the conversation to end."""
         self._inbox.put(ob.Closed(close_code, reason, error_type))
+
+    @property
+    def over(self) -> bool:
+        """Whether the conversation has come to its end."""
+        return self._dialogue.ending is not None
+
+    async def quiet(self) -> None:
+        """Wait until the agent has answered all that was said, its tools have run, and it waits for the user; or until
+        the conversation is over."""
+        await self._quiet.wait()
 
     async def run(self) -> Ending:
         """Hold the conversation; returns how it ended. Cancelling it ends it at once."""
@@ -171,6 +185,7 @@ class Session:
                 sender.cancel()
             ending = agreed
         finally:
+            self._quiet.set()
             self._inbox.close()
             ended_at = self._stopwatch.stamp()
             if self._recording is not None:
@@ -186,6 +201,7 @@ class Session:
             async with self._ears():
                 dialogue.begin(self._stopwatch.stamp())
                 self._take_up_tools()
+                self._look()
                 while dialogue.ending is None:
                     await self._next()
         except EngineError:
@@ -222,6 +238,16 @@ class Session:
             self._dialogue.handle(item, now)
         if self._outbox.overwhelmed:
             self._dialogue.handle(UNREAD, now)
+        self._look()
+
+    def _look(self) -> None:
+        """Notice whether anything is under way."""
+        working = any(not task.done() for tasks in self._pumps.values() for task in tasks)
+        agents_turn = self._dialogue.state in (State.THINKING, State.AGENT_SPEAKING)
+        if self.over or not (working or agents_turn or len(self._inbox)):
+            self._quiet.set()
+        else:
+            self._quiet.clear()
 
     def _deadline(self) -> float | None:
         hearing = self._hearing.deadline if self._hearing is not None else None
@@ -346,6 +372,7 @@ class Session:
         task = self._tasks.create_task(work)
         pumps.add(task)
         task.add_done_callback(pumps.discard)
+        task.add_done_callback(lambda _: self._look())
 
     def _cancel(self, reply: int) -> None:
         for task in self._pumps.pop(reply, ()):

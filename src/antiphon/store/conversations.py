@@ -175,6 +175,14 @@ class Conversations:
             rows = (await connection.execute(query)).all()
         return page_of(rows, page_size, "started_at", _conversation)
 
+    async def documents(self, identifiers: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Those of conversations that have one, by id."""
+        found = conversations.c.id.in_([plain(identifier) for identifier in identifiers])
+        query = select(conversations).where(found, conversations.c.document.is_not(None))
+        async with self._database.read() as connection:
+            known = [_conversation(row) for row in await connection.execute(query)]
+        return {each.id: each.document for each in known if each.document is not None}
+
     async def count(self, wanted: Wanted) -> int:
         """How many there are."""
         query = select(func.count()).select_from(conversations).where(*_conditions(wanted))

@@ -11,7 +11,22 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Insert, Row, Select, String, Table, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Insert,
+    Row,
+    Select,
+    String,
+    Table,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,6 +35,7 @@ from antiphon.errors import ConflictError, NotFoundError, StoreError
 
 from .database import Database
 from .schema import contents, resources
+from .sealing import SEALED_KINDS, Sealer, is_sealed, unknown_key
 
 T = TypeVar("T")
 SortBy = Literal["created_at", "updated_at", "name"]
@@ -57,16 +73,20 @@ class Page(Generic[T]):
 
 
 class Resources:
-    """The table of resources. Every question may raise StoreError."""
+    """The table of resources. Every question may raise StoreError.
 
-    def __init__(self, database: Database) -> None:
+    `sealer`: seals documents that are secret; None: they are kept as they are, and sealed ones cannot be read.
+    """
+
+    def __init__(self, database: Database, sealer: Sealer | None = None) -> None:
         self._database = database
+        self._sealer = sealer
 
     async def create(
         self, kind: str, identifier: str, name: str, document: Mapping[str, Any], *, now: float, parent: str = ""
     ) -> Resource:
         """Keep a new one. Raises ConflictError: there is one of that id."""
-        values = _columns(Resource(kind, identifier, name, dict(document), now, now, parent=parent))
+        values = self._columns(Resource(kind, identifier, name, dict(document), now, now, parent=parent))
         try:
             async with self._database.write() as connection:
                 await connection.execute(insert(resources).values(**values))
@@ -75,7 +95,7 @@ class Resources:
             if isinstance(error.__cause__, IntegrityError):
                 raise ConflictError(f"there is a {kind} with id {identifier!r} already") from error
             raise
-        return _resource(row)
+        return self._resource(row)
 
     async def get(self, kind: str, identifier: str) -> Resource:
         """One. Raises NotFoundError."""
@@ -83,7 +103,7 @@ class Resources:
             row = (await connection.execute(_one(kind, identifier))).first()
         if row is None:
             raise NotFoundError(kind, identifier)
-        return _resource(row)
+        return self._resource(row)
 
     async def some(self, kind: str, identifiers: Sequence[str]) -> list[Resource]:
         """Those of these ids that there are, in the order of the ids."""
@@ -91,14 +111,14 @@ class Resources:
             return []
         query = select(resources).where(resources.c.kind == kind, resources.c.id.in_(set(map(plain, identifiers))))
         async with self._database.read() as connection:
-            found = {row.id: _resource(row) for row in await connection.execute(query)}
+            found = {row.id: self._resource(row) for row in await connection.execute(query)}
         return [found[identifier] for identifier in dict.fromkeys(identifiers) if identifier in found]
 
     async def all(self, kind: str) -> list[Resource]:
         """Every one of a kind, oldest first."""
         query = select(resources).where(resources.c.kind == kind).order_by(resources.c.created_at, resources.c.id)
         async with self._database.read() as connection:
-            return [_resource(row) for row in await connection.execute(query)]
+            return [self._resource(row) for row in await connection.execute(query)]
 
     async def update(
         self,
@@ -125,7 +145,7 @@ class Resources:
         if name is not None:
             values["name"] = plain(name)
         if document is not None:
-            values["document"] = dumps(document)
+            values["document"] = self._kept(kind, identifier, document)
         if archived is not None:
             values["archived"] = archived
         if parent is not None:
@@ -140,7 +160,7 @@ class Resources:
             raise NotFoundError(kind, identifier)
         if not changed:
             raise ConflictError(f"the {kind} {identifier!r} was changed by somebody else at the same time")
-        return _resource(row)
+        return self._resource(row)
 
     async def put(self, kind: str, identifier: str, name: str, document: Mapping[str, Any], *, now: float) -> Resource:
         """Keep it, whether there was one or not."""
@@ -187,7 +207,7 @@ class Resources:
         query = paged(query, resources.c[sort_by], resources.c.id, cursor, page_size, descending=descending)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return page_of(rows, page_size, sort_by, _resource)
+        return page_of(rows, page_size, sort_by, self._resource)
 
     async def count(self, kind: str | None = None) -> int:
         """How many there are, of a kind or of all."""
@@ -209,13 +229,13 @@ class Resources:
             query = query.where(or_(resources.c.kind > kind, later))
         query = query.order_by(resources.c.kind, resources.c.id).limit(limit)
         async with self._database.read() as connection:
-            return [(_resource(row), row.media_type) for row in await connection.execute(query)]
+            return [(self._resource(row), row.media_type) for row in await connection.execute(query)]
 
     async def restore(self, given: Sequence[Resource]) -> None:
         """Keep these as they are, times included, in place of those of the same ids: all of them or none."""
         if given:
             async with self._database.write() as connection:
-                await connection.execute(upsert(connection, resources), [_columns(one) for one in given])
+                await connection.execute(upsert(connection, resources), [self._columns(one) for one in given])
 
     # ------------------------------------------------------------------------------------------------- contents
 
@@ -233,6 +253,67 @@ class Resources:
         if row is None:
             raise NotFoundError(kind, identifier)
         return row.media_type, row.data
+
+    # ------------------------------------------------------------------------------------------------------ rows
+
+    async def seal(self) -> int:
+        """Seal what is secret and is not sealed yet, or with an earlier key. Returns how many documents that were.
+
+        Raises SealError: one is sealed with a key that is not known.
+        """
+        if self._sealer is None:
+            return 0
+        count = 0
+        async with self._database.read() as connection:
+            query = select(resources).where(resources.c.kind.in_(SEALED_KINDS))
+            rows = (await connection.execute(query)).all()
+        for row in rows:
+            document = self._resource(row).document
+            if self._sealer.is_current(row.document):
+                continue
+            same = and_(_is(row.kind, row.id), resources.c.document == row.document)  # or somebody has changed it
+            sealed = self._kept(row.kind, row.id, document)
+            async with self._database.write() as connection:
+                count += (await connection.execute(update(resources).where(same).values(document=sealed))).rowcount
+        if count:
+            await self._database.scrub()
+        return count
+
+    def _kept(self, kind: str, identifier: str, document: Mapping[str, Any]) -> str:
+        text = dumps(document)
+        if self._sealer is None or kind not in SEALED_KINDS:
+            return text
+        return self._sealer.seal(kind, plain(identifier), text)
+
+    def _columns(self, resource: Resource) -> dict[str, Any]:
+        values = {
+            "kind": resource.kind,
+            "id": resource.id,
+            "name": resource.name,
+            "parent": resource.parent,
+            "document": self._kept(resource.kind, resource.id, resource.document),
+            "archived": resource.archived,
+            "created_at": resource.created_at,
+            "updated_at": resource.updated_at,
+        }
+        return fitting(resources, values)
+
+    def _resource(self, row: Row[Any]) -> Resource:
+        text: str = row.document
+        if is_sealed(text):
+            if self._sealer is None:
+                raise unknown_key(row.kind, row.id, text)
+            text = self._sealer.open(row.kind, row.id, text)
+        return Resource(
+            kind=row.kind,
+            id=row.id,
+            name=row.name,
+            document=msgspec.json.decode(text),
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            archived=row.archived,
+            parent=row.parent,
+        )
 
 
 # --------------------------------------------------------------------------------------------------------- JSON
@@ -284,35 +365,12 @@ def upsert(connection: AsyncConnection, table: Table) -> Insert:
     return statement.on_conflict_do_update(index_elements=table.primary_key.columns, set_=changed)
 
 
-def _columns(resource: Resource) -> dict[str, Any]:
-    values = {
-        "kind": resource.kind,
-        "id": resource.id,
-        "name": resource.name,
-        "parent": resource.parent,
-        "document": dumps(resource.document),
-        "archived": resource.archived,
-        "created_at": resource.created_at,
-        "updated_at": resource.updated_at,
-    }
-    return fitting(resources, values)
-
-
-def _resource(row: Row[Any]) -> Resource:
-    return Resource(
-        kind=row.kind,
-        id=row.id,
-        name=row.name,
-        document=msgspec.json.decode(row.document),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        archived=row.archived,
-        parent=row.parent,
-    )
-
-
 def _one(kind: str, identifier: str) -> Select[Any]:
-    return select(resources).where(resources.c.kind == kind, resources.c.id == plain(identifier))
+    return select(resources).where(_is(kind, identifier))
+
+
+def _is(kind: str, identifier: str) -> ColumnElement[bool]:
+    return and_(resources.c.kind == kind, resources.c.id == plain(identifier))
 
 
 # -------------------------------------------------------------------------------------------------------- paging

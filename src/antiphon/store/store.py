@@ -11,6 +11,7 @@ from .database import Database, open_database
 from .deliveries import Deliveries
 from .keys import ApiKeys
 from .resources import Resources
+from .sealing import Sealer
 from .spent import SpentTokens
 
 
@@ -30,12 +31,15 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(url: str) -> AsyncGenerator[Store]:
-    """The store in a database, migrated; see `open_database`. Raises ConfigError, StoreError."""
+async def open_store(url: str, sealer: Sealer | None = None) -> AsyncGenerator[Store]:
+    """The store in a database, migrated; see `open_database`. What is secret is sealed with `sealer`.
+
+    Raises ConfigError, StoreError.
+    """
     async with open_database(url) as database:
         yield Store(
             database,
-            Resources(database),
+            Resources(database, sealer),
             Conversations(database),
             Deliveries(database),
             ApiKeys(database),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -13,6 +14,28 @@ import httpx
 
 Serving = Callable[..., AbstractAsyncContextManager[Any]]
 KEY = {"xi-api-key": "sk_of_the_tests"}
+
+
+def test_nothing_of_an_answer_goes_through_a_thread(serving: Serving) -> None:
+    """What endpoints depend on and the answers to errors are async: a plain function would be sent through FastAPI's
+    threads, which takes as long as the rest of the request and delays the sound of conversations."""
+
+    async def scene() -> None:
+        async with serving() as server, httpx.AsyncClient(base_url=server.address, trust_env=False) as http:
+            for path in (
+                "/health",
+                "/v1/convai/agents",
+                "/v1/convai/agents/none",
+                "/nowhere",
+                "/v1/convai/conversations",
+            ):
+                await http.get(path, headers=KEY)
+            await http.get("/v1/convai/agents")
+            await http.post("/v1/convai/agents/create", json={}, headers=KEY)
+            await http.get("/v1/convai/conversations?cursor=none", headers=KEY)
+        assert not [thread.name for thread in threading.enumerate() if "AnyIO" in thread.name]
+
+    asyncio.run(scene())
 
 
 def test_the_surface_describes_itself(serving: Serving) -> None:

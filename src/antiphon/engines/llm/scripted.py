@@ -60,6 +60,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     "Regular expression, searched in the last user text, upper or lower case."
     context: str | None = None
     "Regular expression, searched in each contextual update that the client sent; one has to fit, too."
+    system: str | None = None
+    "Regular expression, searched in the system prompt; it has to fit, too."
     examples: list[str] = []
     "What callers may say to get here: speech recognition listens for it."
     say: str = ""
@@ -88,12 +90,15 @@ class CompiledRule:
     rule: Rule
     when: re.Pattern[str]
     context: re.Pattern[str] | None
+    system: re.Pattern[str] | None = None
 
-    def match(self, text: str, updates: Sequence[str]) -> re.Match[str] | None:
+    def match(self, turn: _Turn) -> re.Match[str] | None:
         """The match of `when`, if the rule fits."""
-        if self.context is not None and not any(map(self.context.search, updates)):
+        if self.system is not None and not self.system.search(turn.system):
             return None
-        return self.when.search(text)
+        if self.context is not None and not any(map(self.context.search, turn.updates)):
+            return None
+        return self.when.search(turn.text)
 
     def calls(self, tool: str) -> bool:
         """Whether the rule calls that tool."""
@@ -143,10 +148,10 @@ class ScriptedLanguageModel:
         """The first rule that fits, its match, and the tool's result if it is to go on with one."""
         asked = self._rules if turn.result is not None else ()
         for compiled in asked:
-            if compiled.calls(turn.tool) and (match := compiled.match(turn.text, turn.updates)) is not None:
+            if compiled.calls(turn.tool) and (match := compiled.match(turn)) is not None:
                 return compiled.rule, match, turn.result
         for compiled in self._rules:
-            if (match := compiled.match(turn.text, turn.updates)) is not None:
+            if (match := compiled.match(turn)) is not None:
                 return compiled.rule, match, None
         raise AssertionError("the last rule always fits")
 
@@ -163,6 +168,8 @@ class _Turn:
     "Of a tool, if that was the last thing to happen."
     tool: str
     "That tool's name."
+    system: str
+    "The system prompt."
 
     @classmethod
     def read(cls, messages: Sequence[Message]) -> _Turn:
@@ -182,6 +189,7 @@ class _Turn:
             ],
             calls=len(calls),
             result=result,
+            system=messages[0].text if messages and messages[0].role == "system" else "",
             tool=next((call.name for call in reversed(calls) if last and call.id == last.tool_call_id), ""),
         )
 
@@ -239,10 +247,10 @@ def compile_rules(rules: Sequence[Rule]) -> list[CompiledRule]:
         raise ConfigError("at least a last rule with only `say` is needed", path=path)
     compiled = [_compile(rule, f"{path}[{index}]") for index, rule in enumerate(rules)]
     for index, rule in enumerate(rules[:-1]):
-        if not rule.when and not rule.context:
+        if not rule.when and not rule.context and not rule.system:
             raise ConfigError("without `when` it always fits: no rule after it is reached", path=f"{path}[{index}]")
     default = rules[-1]
-    if not default.say or default.when or default.context or default.tool is not None:
+    if not default.say or default.when or default.context or default.system or default.tool is not None:
         raise ConfigError(
             "the last rule is the default: it needs `say` and nothing else", path=f"{path}[{len(rules) - 1}]"
         )
@@ -252,6 +260,7 @@ def compile_rules(rules: Sequence[Rule]) -> list[CompiledRule]:
 def _compile(rule: Rule, path: str) -> CompiledRule:
     when = _expression(rule.when or "", f"{path}.when")
     context = _expression(rule.context, f"{path}.context") if rule.context is not None else None
+    system = _expression(rule.system, f"{path}.system") if rule.system is not None else None
     if template.RESULT in when.groupindex:
         raise ConfigError("`result` is the tool's: give the group another name", path=f"{path}.when")
     if not rule.say and rule.tool is None:
@@ -264,7 +273,7 @@ def _compile(rule: Rule, path: str) -> CompiledRule:
         _check_places(_texts(rule.tool.parameters), groups, f"{path}.tool.parameters")
     _check_places([rule.then], {*groups, template.RESULT}, f"{path}.then")
     _check_places([rule.error], {*groups, template.RESULT}, f"{path}.error")
-    return CompiledRule(rule, when, context)
+    return CompiledRule(rule, when, context, system)
 
 
 def _expression(pattern: str, path: str) -> re.Pattern[str]:

@@ -1,15 +1,19 @@
-"""Tests of agents, as the API keeps them: made, changed, listed. Running them is not built yet, and a run says so."""
+"""Tests of agents, as the API keeps them: made, changed, listed, run in the background, and what came of that."""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from antiphon.server.evaluations import KIND, EvaluationsBusyError, statuses
 from antiphon.server.rest.dependencies import KeyNeeded, ServicesOf
 from antiphon.server.rest.errors import ApiError
 from antiphon.server.rest.shapes import completed
+from antiphon.server.services import Services
 from antiphon.store.resources import Resource
 
 router = APIRouter(prefix="/v1/convai", tags=["agent tests"], dependencies=[KeyNeeded])
@@ -21,7 +25,10 @@ SHAPES = {
 }
 EVERYBODY = {"is_creator": True, "creator_name": "workspace", "creator_email": "", "role": "admin"}
 MOST = 100
-NOT_RUN = "tests of agents cannot be run here yet: `antiphon simulate` runs scenes (docs/simulate.md)"
+RUN_TYPES = {"llm": "llm", "tool": "tool_call", "simulation": "simulation"}
+"What the metadata of a run calls the types of tests."
+MOST_RUNS = 5_000
+"Runs of one invocation."
 
 
 class TestBody(BaseModel):
@@ -49,6 +56,17 @@ class Run(BaseModel):
 
     tests: Annotated[list[Asked], Field(min_length=1, max_length=1000)]
     repeat_count: Annotated[int, Field(ge=1, le=50)] = 1
+    agent_config_override: dict[str, Any] | None = None
+
+
+class Resubmission(BaseModel):
+    """Runs that are to be run again."""
+
+    model_config = ConfigDict(extra="allow")
+
+    test_run_ids: Annotated[list[str], Field(min_length=1, max_length=MOST_RUNS)]
+    agent_id: str
+    agent_config_override: dict[str, Any] | None = None
 
 
 class Ids(BaseModel):
@@ -111,44 +129,59 @@ async def delete_test(services: ServicesOf, test_id: str) -> dict[str, Any]:
 
 @router.post("/agents/{agent_id}/run-tests")
 async def run_tests(services: ServicesOf, agent_id: str, body: Run) -> dict[str, Any]:
-    """Keep what was asked for, with the answer that none of it was run: every run has failed and says why."""
+    """Begin to run them in the background; GET of the invocation tells how far that is."""
     agent = await services.workspace.agent(agent_id)
+    asked = body.tests * body.repeat_count
+    if len(asked) > MOST_RUNS:
+        raise ApiError(400, "too_many_tests", f"{len(asked)} runs at once; {MOST_RUNS} are possible")
+    _check_room(services)
     known = {test.id: test for test in await services.store.resources.some("test", [one.test_id for one in body.tests])}
     identifier, now = services.new_id("suite"), services.epoch()
     runs: list[dict[str, Any]] = []
-    for asked in body.tests * body.repeat_count:
-        test = known.get(asked.test_id)
-        reason = NOT_RUN if test else f"there is no test with id {asked.test_id!r}"
-        runs.append(
-            {
-                "test_run_id": services.new_id("trun"),
-                "test_invocation_id": identifier,
-                "agent_id": agent.agent_id,
-                "status": "failed",
-                "test_id": asked.test_id,
-                "test_name": test.name if test else "Unknown Test",
-                "condition_result": {
-                    "result": "unknown",
-                    "rationale": {"messages": [reason], "summary": reason},
-                },
-                "agent_responses": [],
-                "last_updated_at_unix": int(now),
-            }
-        )
+    for one in asked:
+        run = {
+            "test_run_id": services.new_id("trun"),
+            "test_invocation_id": identifier,
+            "agent_id": agent.agent_id,
+            "test_id": one.test_id,
+        }
+        runs.append({**run, **_pending(known.get(one.test_id), now)})
     document = {
         "agent_id": agent_id,
         "created_at": int(now),
         "repeat_count": body.repeat_count,
         "test_runs": runs,
     }
-    kept = await services.store.resources.create("test_invocation", identifier, agent.name, document, now=now)
-    return _invocation(kept)
+    kept = await services.store.resources.create(KIND, identifier, agent.name, document, now=now)
+    answer = _invocation(kept)
+    _start(services, identifier, copy.deepcopy(document), body.agent_config_override)
+    return answer
+
+
+@router.post("/test-invocations/{test_invocation_id}/resubmit")
+async def resubmit(services: ServicesOf, test_invocation_id: str, body: Resubmission) -> dict[str, Any]:
+    """Run some of its tests again, as they are now."""
+    kept = await services.store.resources.get(KIND, test_invocation_id)
+    _check_room(services, test_invocation_id)
+    document, now = copy.deepcopy(kept.document), services.epoch()
+    again = [run for run in document["test_runs"] if run["test_run_id"] in body.test_run_ids]
+    if len(again) < len(set(body.test_run_ids)):
+        raise ApiError(404, "test_run_not_found", "the invocation has not all of these test runs")
+    if any(run["agent_id"] != body.agent_id for run in again):
+        raise ApiError(400, "wrong_agent", "the runs belong to another agent")
+    found = await services.store.resources.some("test", [run["test_id"] for run in again])
+    known = {test.id: test for test in found}
+    for run in again:
+        run.update(_pending(known.get(run["test_id"]), now))
+    await services.store.resources.update(KIND, test_invocation_id, now=now, document=document)
+    _start(services, test_invocation_id, document, body.agent_config_override)
+    return {}
 
 
 @router.get("/test-invocations/{test_invocation_id}")
 async def get_invocation(services: ServicesOf, test_invocation_id: str) -> dict[str, Any]:
     """What came of a run."""
-    return _invocation(await services.store.resources.get("test_invocation", test_invocation_id))
+    return _invocation(await services.store.resources.get(KIND, test_invocation_id))
 
 
 @router.get("/test-invocations")
@@ -160,7 +193,7 @@ async def list_invocations(
 ) -> dict[str, Any]:
     """A page of the runs of an agent's tests."""
     size = max(1, min(page_size, MOST))
-    page = await services.store.resources.page("test_invocation", cursor=cursor, page_size=size)
+    page = await services.store.resources.page(KIND, cursor=cursor, page_size=size)
     found = [each for each in page.items if each.document["agent_id"] == agent_id]
     results = [
         {
@@ -168,9 +201,8 @@ async def list_invocations(
             "agent_id": agent_id,
             "created_at_unix_secs": int(each.created_at),
             "test_run_count": len(each.document["test_runs"]),
-            "passed_count": 0,
-            "failed_count": len(each.document["test_runs"]),
-            "pending_count": 0,
+            **statuses(each.document["test_runs"]),
+            "repeat_count": each.document.get("repeat_count", 1),
             "title": each.name,
         }
         for each in found
@@ -199,6 +231,42 @@ def _summary(test: Resource) -> dict[str, Any]:
         "last_updated_at_unix_secs": int(test.updated_at),
     }
     return completed("UnitTestSummaryResponseModel", known)
+
+
+def _pending(test: Resource | None, now: float) -> dict[str, Any]:
+    """What is known of a run before it is run."""
+    name = test.name if test else "Unknown Test"
+    document: Mapping[str, Any] = test.document if test else {}
+    return {
+        "status": "pending",
+        "test_name": name,
+        "test_info": dict(document) if test else None,
+        "condition_result": None,
+        "agent_responses": None,
+        "last_updated_at_unix": int(now),
+        "environment": document.get("environment"),
+        "metadata": {
+            "workspace_id": "workspace",
+            "test_name": name,
+            "ran_by_user_email": "",
+            "test_type": RUN_TYPES[document.get("type", "llm")],
+        },
+    }
+
+
+def _check_room(services: Services, identifier: str = "") -> None:
+    """Raises ApiError: too much is under way already."""
+    try:
+        services.evaluations.check(identifier)
+    except EvaluationsBusyError as error:
+        raise ApiError(429, "system_busy", str(error)) from error
+
+
+def _start(services: Services, identifier: str, document: dict[str, Any], override: Mapping[str, Any] | None) -> None:
+    try:
+        services.evaluations.start(identifier, document, override)
+    except EvaluationsBusyError as error:
+        raise ApiError(429, "system_busy", str(error)) from error
 
 
 def _invocation(kept: Resource) -> dict[str, Any]:

@@ -221,17 +221,29 @@ async def get_link(services: ServicesOf, agent_id: str) -> dict[str, Any]:
 @router.get("/{agent_id}/branches")
 async def list_branches(services: ServicesOf, agent_id: str) -> dict[str, Any]:
     """The one branch that there is."""
+    branch = _branch(services, await _agent(services, agent_id))
+    return {"meta": {"total": 1, "page": 1, "page_size": 1}, "results": [completed("AgentBranchSummary", branch)]}
+
+
+@router.get("/{agent_id}/branches/{branch_id}")
+async def get_branch(services: ServicesOf, agent_id: str, branch_id: str) -> dict[str, Any]:
+    """The one branch that there is; no other is found."""
     agent = await _agent(services, agent_id)
-    branch = {
+    if branch_id != MAIN_BRANCH:
+        raise NotFoundError("branch", branch_id)
+    return completed("AgentBranchResponse", _branch(services, agent))
+
+
+def _branch(services: Services, agent: Resource) -> dict[str, Any]:
+    return {
         "id": MAIN_BRANCH,
         "name": "Main",
-        "agent_id": agent_id,
+        "agent_id": agent.id,
         "created_at": int(agent.created_at),
         "last_committed_at": int(agent.updated_at),
         "current_live_percentage": 100,
-        "access_info": _access(services, agent_id),
+        "access_info": _access(services, agent.id),
     }
-    return {"meta": {"total": 1, "page": 1, "page_size": 1}, "results": [completed("AgentBranchSummary", branch)]}
 
 
 @public.get("/{agent_id}/widget")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -51,7 +52,7 @@ async def list_conversations(
 ) -> dict[str, Any]:
     """A page of the conversations, newest first unless asked otherwise. Live ones are among them.
 
-    `summary_mode` changes nothing yet: nobody writes summaries. Filters for what is not kept are ignored.
+    Filters for what is not kept are ignored.
     """
     wanted = Wanted(
         agent_id=agent_id,
@@ -73,14 +74,20 @@ async def list_conversations(
         wanted, cursor=cursor, page_size=max(1, min(page_size, MOST)), descending=sort_direction == "desc"
     )
     names: Mapping[str, str] = await services.workspace.agent_names() if page.items else {}
+    asked = [each.id for each in page.items] if summary_mode == "include" else []
+    documents = await services.store.conversations.documents(asked) if asked else {}
+    analyses: dict[str, Mapping[str, Any]] = {key: each.get("analysis") or {} for key, each in documents.items()}
     return {
-        "conversations": [_summary(each, names.get(each.agent_id)) for each in page.items],
+        "conversations": [
+            _summary(each, names.get(each.agent_id), analyses.get(each.id, {}).get("transcript_summary"))
+            for each in page.items
+        ],
         "next_cursor": page.next_cursor,
         "has_more": page.has_more,
     }
 
 
-def _summary(conversation: Conversation, agent_name: str | None) -> dict[str, Any]:
+def _summary(conversation: Conversation, agent_name: str | None, summary: str | None) -> dict[str, Any]:
     return {
         "agent_id": conversation.agent_id,
         "branch_id": conversation.branch_id,
@@ -94,7 +101,7 @@ def _summary(conversation: Conversation, agent_name: str | None) -> dict[str, An
         "termination_reason": "",
         "call_successful": conversation.successful,
         "call_success_score": None,
-        "transcript_summary": None,
+        "transcript_summary": summary,
         "call_summary_title": conversation.title,
         "main_language": conversation.language,
         "conversation_initiation_source": None,
@@ -122,14 +129,37 @@ async def delete_conversation(services: ServicesOf, conversation_id: str) -> dic
 
 
 @router.get("/conversations/{conversation_id}/audio", response_class=FileResponse)
-async def get_conversation_audio(services: ServicesOf, conversation_id: str) -> Response:
+async def get_conversation_audio(
+    services: ServicesOf,
+    conversation_id: str,
+    part: Annotated[str | None, Header(alias="range", description="A part of it, as `bytes=0-1023`.")] = None,
+) -> Response:
     """The recording of a conversation that is over, MP3: the caller left, the agent right. 404: there is none."""
     recording = services.records.audio_file(conversation_id)
     if recording is None:
-        return Response(await services.records.audio(conversation_id), media_type="audio/mpeg")
+        try:
+            sound = await services.records.audio(conversation_id)
+        except NotFoundError as error:
+            raise NotFoundError("conversation_audio", conversation_id) from error
+        return _part(sound, part or "")
     if not await asyncio.to_thread(recording.is_file):
         raise NotFoundError("conversation_audio", conversation_id)
     return FileResponse(recording, media_type="audio/mpeg")
+
+
+def _part(sound: bytes, wanted: str) -> Response:
+    """The part of a recording that is wanted; the whole, where none is or it is not one part in bytes."""
+    headers = {"accept-ranges": "bytes"}
+    found = re.fullmatch(r"bytes=(\d{1,15})?-(\d{1,15})?", wanted.strip())
+    if found is None or found.group(1, 2) == (None, None):
+        return Response(sound, headers=headers, media_type="audio/mpeg")
+    first, last = found.group(1, 2)
+    begin = int(first) if first is not None else max(0, len(sound) - int(last))
+    end = min(len(sound), int(last) + 1) if first is not None and last is not None else len(sound)
+    if begin >= end:
+        return Response(status_code=416, headers={**headers, "content-range": f"bytes */{len(sound)}"})
+    headers["content-range"] = f"bytes {begin}-{end - 1}/{len(sound)}"
+    return Response(sound[begin:end], 206, headers, "audio/mpeg")
 
 
 class Feedback(BaseModel):

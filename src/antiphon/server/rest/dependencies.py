@@ -1,4 +1,8 @@
-"""What an endpoint may ask for: the server's services, and a caller whose key is good for the request."""
+"""What an endpoint may ask for: the server's services, and a caller whose key is good for the request.
+
+All of it is async, though nothing here waits: FastAPI sends plain functions through its threads, each at the price of a
+whole request, and while threads are at work the sound of conversations is late.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from antiphon.server.services import Services
 _Key = Annotated[str | None, Header(alias=API_KEY_HEADER, description="An API key; or as `Authorization: Bearer`.")]
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """Those of the server that got the request."""
     return request.app.state.services
 
@@ -38,7 +42,7 @@ def require_scope(request: Request, scope: str) -> None:
         raise InsufficientScopeError(scope)
 
 
-def require_key(request: Request, key: _Key = None) -> None:
+async def require_key(request: Request, key: _Key = None) -> None:
     """Let only keys in that are good for the request's method and noun."""
     require_scope(request, scope_of(request.method, request.url.path))
 
@@ -49,7 +53,7 @@ KeyNeeded = Depends(require_key)
 def Scoped(scope: str) -> Any:  # noqa: N802  used as `Depends` is
     """As `KeyNeeded`, for a scope that method and noun do not tell."""
 
-    def require(request: Request, key: _Key = None) -> None:
+    async def require(request: Request, key: _Key = None) -> None:
         require_scope(request, scope)
 
     return Depends(require)

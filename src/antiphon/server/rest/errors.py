@@ -67,50 +67,50 @@ def add_error_answers(app: FastAPI) -> None:
     app.exception_handler(Exception)(_failed)
 
 
-def _unauthorized(request: Request, error: AuthError) -> JSONResponse:
+async def _unauthorized(request: Request, error: AuthError) -> JSONResponse:
     return problem(request, 401, "invalid_api_key", str(error), code=error.status)
 
 
-def _forbidden(request: Request, error: InsufficientScopeError) -> JSONResponse:
+async def _forbidden(request: Request, error: InsufficientScopeError) -> JSONResponse:
     return problem(request, 403, error.status, str(error))
 
 
-def _told(request: Request, error: ApiError) -> JSONResponse:
+async def _told(request: Request, error: ApiError) -> JSONResponse:
     return problem(request, error.status_code, error.status, str(error))
 
 
-def _not_found(request: Request, error: NotFoundError) -> JSONResponse:
+async def _not_found(request: Request, error: NotFoundError) -> JSONResponse:
     return problem(request, 404, f"{error.kind}_not_found", str(error), param=f"{error.kind}_id")
 
 
-def _conflict(request: Request, error: ConflictError) -> JSONResponse:
+async def _conflict(request: Request, error: ConflictError) -> JSONResponse:
     return problem(request, 409, "conflict", str(error))
 
 
-def _no_cursor(request: Request, error: CursorError) -> JSONResponse:
+async def _no_cursor(request: Request, error: CursorError) -> JSONResponse:
     return problem(request, 400, "invalid_cursor", str(error), param="cursor")
 
 
-def _no_store(request: Request, error: StoreError) -> JSONResponse:
+async def _no_store(request: Request, error: StoreError) -> JSONResponse:
     logger.error("the store failed", exc_info=error, extra={"request_id": request.scope.get("request_id", "")})
     answer = problem(request, 503, "system_busy", "the server's store does not answer")
     answer.headers["retry-after"] = "1"
     return answer
 
 
-def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     """FastAPI's own answer without what came in: that may be a secret, or nothing that an answer can hold."""
     detail = [{name: each[name] for name in ("loc", "msg", "type")} for each in error.errors()]
     return JSONResponse({"detail": detail}, 422)
 
 
-def _refused(request: Request, error: HTTPException) -> JSONResponse:
+async def _refused(request: Request, error: HTTPException) -> JSONResponse:
     status = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     answer = problem(request, error.status_code, status, f"{error.detail}: {request.method} {request.url.path}")
     answer.headers.update(error.headers or {})
     return answer
 
 
-def _failed(request: Request, error: Exception) -> JSONResponse:
+async def _failed(request: Request, error: Exception) -> JSONResponse:
     logger.error("a request failed", exc_info=error, extra={"request_id": request.scope.get("request_id", "")})
     return problem(request, 500, "internal_error", "the server failed; its log says why, under this request_id")

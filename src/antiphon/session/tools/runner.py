@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Self, TypeAlias, cast
 
 import msgspec
 
@@ -33,6 +33,9 @@ from .webhook import WebhookTools
 
 logger = logging.getLogger(__name__)
 
+Mock: TypeAlias = Callable[[ToolCall, ToolConfig], Awaitable[Outcome | None]]
+"What stands in for a tool: the outcome of a call whose arguments are checked; None: the tool itself is to run."
+
 SPEAK_FIRST = "Before you call this tool, tell the user in a few words what you are about to do."
 "Added to the description of tools with `pre_tool_speech: force`."
 
@@ -45,7 +48,7 @@ class ToolRunner:
     MCP servers may be. `languages`: those that the agent can be switched to, its own first. `sounds`: there is a voice
     path. `user_turns`: how often the user has spoken. `environment`: what `env_var_label` names in headers. `approves`:
     the client gets `mcp_tool_call` events. `mcp_patience`: seconds to wait for MCP servers at the beginning. `verify`:
-    whom webhooks believe; None: the usual certificates.
+    whom webhooks believe; None: the usual certificates. `mock`: what is asked before a tool is run.
 
     Raises:
         ConfigError: there are MCP servers and no MCP SDK.
@@ -69,10 +72,12 @@ class ToolRunner:
         approval_timeout: float = APPROVAL_TIMEOUT,
         mcp_patience: float = PATIENCE,
         verify: ssl.SSLContext | None = None,
+        mock: Mock | None = None,
     ) -> None:
         hosts = hosts or HostPolicy()
         self._tools = tools
         self._announce = announce
+        self._mock = mock
         self._mcp_patience = mcp_patience
         self._values = Values(variables, system_variables, workspace, environment)
         self._client = ClientTools(announce)
@@ -170,6 +175,10 @@ class ToolRunner:
             arguments = tool.check_arguments(call.parameters, variables=variables)
         except ToolArgumentError as error:
             return Outcome(str(error), is_error=True)
+        if self._mock is not None:
+            mocked = await self._mock(msgspec.structs.replace(call, parameters=dict(arguments)), tool)
+            if mocked is not None:
+                return mocked if mocked.action is not None else _assigning(mocked, tool)
         match tool.type:
             case "client":
                 return _assigning(await self._client.run(call, tool, arguments), tool)
