@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import websockets
 
-from antiphon.client import Antiphon, AsyncConversation
+from antiphon import Antiphon, AsyncConversation
 from antiphon.protocol.codec import encode_server
 from antiphon.protocol.events import ConversationMetadata
 

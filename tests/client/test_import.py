@@ -19,7 +19,7 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize(
     "statement",
     [
-        "import antiphon.client",
+        "import antiphon.conversational_ai.conversation",
         "from antiphon import AsyncConversation",
         "from antiphon import *; AsyncConversation(Antiphon(), 'a', requires_auth=False)",
     ],

@@ -13,7 +13,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 
 import antiphon
-from antiphon.client import Antiphon, AsyncConversation
+from antiphon import Antiphon, AsyncConversation
 from antiphon.errors import AuthError, NotFoundError, SessionError
 
 if TYPE_CHECKING:

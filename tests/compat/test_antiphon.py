@@ -8,7 +8,7 @@ import struct
 import wave
 from typing import TYPE_CHECKING, Any
 
-from antiphon.client import Antiphon, AsyncConversation, AudioInterface, FileAudioInterface, MemoryAudioInterface
+from antiphon import Antiphon, AsyncConversation, AudioInterface, FileAudioInterface, MemoryAudioInterface
 from antiphon.protocol.events import AgentAudio, AgentResponse, AgentResponseCorrection, Interruption, UserTranscript
 
 if TYPE_CHECKING:

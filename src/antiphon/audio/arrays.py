@@ -15,6 +15,6 @@ def load_numpy():  # the type inferred for the result is the module itself, with
         import numpy
     except ImportError as error:
         raise ConfigError(
-            "converting audio needs numpy: pip install 'antiphon[devices]' on a client, 'antiphon[server]' on a server"
+            "converting audio needs numpy: pip install 'antiphon[audio]' on a client, 'antiphon[server]' on a server"
         ) from error
     return numpy

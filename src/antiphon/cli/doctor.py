@@ -130,6 +130,6 @@ def _sound_device() -> str:
     try:
         import sounddevice
     except (ImportError, OSError) as error:
-        return f"microphone and loudspeaker: no ({error}); pip install 'antiphon[devices]', and the system's PortAudio"
+        return f"microphone and loudspeaker: no ({error}); pip install 'antiphon[audio]', and the system's PortAudio"
     devices = sounddevice.query_devices()  # pyright: ignore[reportUnknownMemberType]
     return f"microphone and loudspeaker: {len(devices)} sound devices"

@@ -46,7 +46,7 @@ async def _talk(
     wav: Path, out: Path, agent: str, url: str | None, agents: Path | None, api_key: str | None, limit: float
 ) -> None:
     from antiphon.audio.wav import read_wav
-    from antiphon.client import Antiphon, AsyncConversation, FileAudioInterface
+    from antiphon import Antiphon, AsyncConversation, FileAudioInterface
 
     from .demo import show
 

@@ -1,9 +1,8 @@
-"""The client: conversations with agents on any server of the protocol."""
+"""The parts of a conversation's client: sockets, sound devices, tools, REST. `antiphon.Conversation` has them."""
 
 from __future__ import annotations
 
 from .audio_interface import AsyncAudioInterface, AudioInterface
-from .conversation import AgentChatResponsePartType, AsyncConversation, AudioEventAlignment
 from .devices.file import FileAudioInterface
 from .devices.memory import MemoryAudioInterface
 from .disconnection import DisconnectionDetails
@@ -12,11 +11,8 @@ from .rest import Antiphon
 from .tools import ClientTools
 
 __all__ = [
-    "AgentChatResponsePartType",
     "Antiphon",
     "AsyncAudioInterface",
-    "AsyncConversation",
-    "AudioEventAlignment",
     "AudioInterface",
     "ClientTools",
     "ConversationInitiationData",

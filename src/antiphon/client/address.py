@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import urllib.parse
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import antiphon
 
@@ -14,19 +16,21 @@ _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 
 def conversation_url(base_url: str, agent_id: str, *, environment: str | None = None) -> str:
     """The socket of an agent that needs no signature. A path in `base_url` is kept as a prefix."""
-    base = urllib.parse.urlsplit(base_url)
     query = {"agent_id": agent_id, "source": SOURCE, "version": antiphon.__version__}
-    if environment is not None:
+    if environment:
         query["environment"] = environment
-    return urllib.parse.urlunsplit(
-        (
-            _WEBSOCKET_SCHEMES.get(base.scheme, base.scheme),
-            base.netloc,
-            base.path.rstrip("/") + "/v1/convai/conversation",
-            _encoded(list(query.items())),
-            "",
-        )
-    )
+    return build_ws_url(base_url, ["v1", "convai", "conversation"], query)
+
+
+def build_ws_url(
+    base_url: str, path_segments: Sequence[Any], params: Mapping[str, str] | Sequence[tuple[str, str]]
+) -> str:
+    """The socket at `path_segments` below an http(s) address, all of it percent-encoded."""
+    base = urllib.parse.urlsplit(base_url)
+    path = "".join("/" + urllib.parse.quote(str(segment), safe="") for segment in path_segments)
+    query = _encoded(list(params.items() if isinstance(params, Mapping) else params))
+    scheme = _WEBSOCKET_SCHEMES.get(base.scheme, base.scheme)
+    return urllib.parse.urlunsplit((scheme, base.netloc, base.path.rstrip("/") + path, query, ""))
 
 
 def with_source(signed_url: str) -> str:

@@ -20,6 +20,19 @@ _UNPLAYED_BYTES = 32 * 1024 * 1024
 _STOP_TIMEOUT = 5.0
 
 
+def silence(size: int, audio_format: str) -> bytes:
+    """What a muted microphone hears: `size` bytes in the format that the server announced, such as `ulaw_8000`."""
+    return (b"\xff" if audio_format.startswith("ulaw") else b"\0") * size
+
+
+def find_set_formats(interface: object) -> Callable[..., Any] | None:
+    """The interface's own `set_formats(input_format, output_format)`, which it need not have.
+
+    It is looked for in the class, since a mock has every method.
+    """
+    return getattr(interface, "set_formats", None) if hasattr(type(interface), "set_formats") else None
+
+
 class AudioLink:
     """Gives one audio interface its work in order, and what it hears to the conversation.
 
@@ -31,7 +44,7 @@ class AudioLink:
         self._interface = interface
         self._is_async = isinstance(interface, AsyncAudioInterface) or threads.is_async(interface.start)
         self._hear = hear
-        self._work: deque[bytes | Literal["interrupt"]] = deque()
+        self._work: deque[bytes | tuple[str, str] | Literal["interrupt"]] = deque()
         self._unplayed_bytes = 0
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="antiphon-audio")
@@ -45,9 +58,15 @@ class AudioLink:
         self._work.append(audio)
         self._changed.set()
 
+    def announce(self, input_format: str, output_format: str) -> None:
+        """Tells an interface that wants to know what the server's audio formats are, such as `pcm_16000`."""
+        if find_set_formats(self._interface) is not None:
+            self._work.append((input_format, output_format))
+            self._changed.set()
+
     def interrupt(self) -> None:
         """Drops what the interface has not taken yet, and has the interface drop the rest."""
-        self._work.clear()
+        self._work = deque(work for work in self._work if isinstance(work, tuple))
         self._unplayed_bytes = 0
         self._work.append("interrupt")
         self._changed.set()
@@ -82,17 +101,24 @@ class AudioLink:
                 loop.call_soon_threadsafe(self._hear, bytes(audio))
 
         async def hear_async(audio: bytes) -> None:
-            hear(audio)  # the coroutine may be awaited on another loop than ours
+            if asyncio.get_running_loop() is loop:
+                self._hear(bytes(audio))
+            else:
+                hear(audio)
 
         if self._is_async:
             await self._call(loop, self._interface.start, hear_async)
         else:
             await threads.in_thread(self._interface.start, hear)
 
-    async def _do(self, loop: asyncio.AbstractEventLoop, work: bytes | Literal["interrupt"]) -> None:
+    async def _do(self, loop: asyncio.AbstractEventLoop, work: bytes | tuple[str, str] | Literal["interrupt"]) -> None:
         try:
             if work == "interrupt":
                 await self._call(loop, self._interface.interrupt)
+            elif isinstance(work, tuple):
+                set_formats = find_set_formats(self._interface)
+                assert set_formats is not None
+                await self._call(loop, set_formats, *work)
             else:
                 self._unplayed_bytes -= len(work)
                 await self._call(loop, self._interface.output, work)

@@ -27,10 +27,12 @@ _UNCLAIMED_EVENTS = 64
 class Callbacks:
     """Calls the application's functions, one after another, in the order of `put`.
 
-    Async functions run on the loop, plain ones in a thread. What one raises is logged and ends nothing.
+    Async functions run on the loop, plain ones in a thread. What one raises is logged, given to what `on_error` finds,
+    and ends nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_error: Callable[[], Callable[..., Any] | None] = lambda: None) -> None:
+        self._on_error = on_error
         self._waiting: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
         self._changed = asyncio.Event()
         self._closed = False
@@ -60,15 +62,18 @@ class Callbacks:
                 await self._changed.wait()
                 continue
             function, arguments = self._waiting.popleft()
-            await call(function, *arguments)
+            error = await call(function, *arguments)
+            on_error = self._on_error() if error is not None else None
+            if on_error is not None:
+                await call(on_error, error)
 
 
-async def call(function: Callable[..., Any], *arguments: Any) -> None:
-    """Calls one function of the application; what it raises is logged."""
+async def call(function: Callable[..., Any], *arguments: Any) -> Exception | None:
+    """Calls one function of the application; what it raises is logged and returned."""
     try:
         if threads.is_async(function):
             await function(*arguments)
-            return
+            return None
         result = await threads.in_thread(function, *arguments)
         if inspect.isawaitable(result):  # such as `lambda text: conversation.end_session()`
             await result
@@ -77,8 +82,10 @@ async def call(function: Callable[..., Any], *arguments: Any) -> None:
         if task is not None and task.cancelling():
             raise
         logger.exception("a callback was cancelled")  # by itself: something that it awaited was
-    except Exception:
+    except Exception as error:
         logger.exception("a callback failed")
+        return error
+    return None
 
 
 class EventStream:

@@ -19,7 +19,7 @@ class DisconnectionDetails:
     close_reason: str | None = None
     message: str | None = None
     "What went wrong, for people."
-    conversation_id: str | None = field(default=None, compare=False)
+    conversation_id: str | None = field(default=None, compare=False, kw_only=True)
     "The conversation that ended; None when the server never named it."
 
 

@@ -68,7 +68,7 @@ async def _demo(seed: int, out: Path) -> None:
 
 async def _call(address: str, caller: Any) -> tuple[list[tuple[float, str]], str]:
     """Ring up, talk, hang up. Returns what the agent understood, and the conversation's id."""
-    from antiphon.client import Antiphon, AsyncConversation, ClientTools
+    from antiphon import Antiphon, AsyncConversation, ClientTools
     from antiphon.protocol.events import UserTranscript
 
     from . import show
