@@ -189,7 +189,7 @@ class Surroundings:
             check(self.prepared == 0, "what was prepared in vain is abandoned")
             self.numbered = number
         self.live, self.kind, self.held, self.locked, self.audible = number, kind, False, False, False
-        if kind is ob.Farewell or (kind is ob.Answer and not command.spoken):
+        if kind is ob.Farewell or (kind is ob.Answer and command.typed):
             self.typed = False
         elif kind is ob.Resume:
             check(0 < command.interrupted < number, "what is resumed was cut off")

@@ -75,7 +75,7 @@ def test_a_transcript_that_never_comes_is_asked_for_again() -> None:
 def test_a_late_transcript_of_a_turn_that_was_given_up_is_void() -> None:
     """It must not be glued to the next turn."""
     script = [*TURN[:5], (11.0, ob.Active()), (11.1, ob.Heard(1, "too late")), (11.2, ob.Typed("hello"))]
-    assert said(script)[-1] == ob.Answer(2, "hello", spoken=False)
+    assert said(script)[-1] == ob.Answer(2, "", "hello")
 
 
 def test_an_empty_transcript_of_real_speech_asks_again_but_a_noise_does_not() -> None:
@@ -106,7 +106,7 @@ def test_a_typed_message_interrupts_and_is_answered() -> None:
     assert said([*SPEAKING, (4.0, ob.Typed("stop"))])[-3:] == [
         ob.Interrupt(1),
         ob.DiscardUtterance(),
-        ob.Answer(2, "stop", spoken=False),
+        ob.Answer(2, "", "stop"),
     ]
 
 

@@ -189,19 +189,19 @@ def test_the_agent_may_hang_up(reason: str, told: str) -> None:
 
 
 def test_a_message_typed_while_speech_is_transcribed_waits_for_it() -> None:
-    """Both are one turn, the spoken words first; no transcript of it is due."""
+    """Both are one turn, the spoken words first; a transcript is due of those alone."""
     more: Steps = [(2.4, ob.Typed("B42")), (3.0, ob.Heard(1, "my code is"))]
-    assert after(TRANSCRIBING, more) == [(3.0, ob.Answer(1, "my code is B42", spoken=False))]
+    assert after(TRANSCRIBING, more) == [(3.0, ob.Answer(1, "my code is", "B42"))]
     assert after(TRANSCRIBING, [(2.4, ob.Typed("B42")), (30.0, ob.Active())])[0] == (
         10.3,
-        ob.Answer(1, "B42", spoken=False),
+        ob.Answer(1, "", "B42"),
     )
 
 
 def test_a_message_typed_in_a_pause_ends_the_turn() -> None:
     """Nothing more is to be waited for but the text."""
     more: Steps = [(2.1, ob.Typed("B42")), (3.0, ob.Heard(1, "my code is"))]
-    answer = ob.Answer(1, "my code is B42", spoken=False)
+    answer = ob.Answer(1, "my code is", "B42")
     assert after(PAUSED, more) == [(2.1, ob.EndUtterance(1)), (3.0, answer)]
 
 
@@ -212,14 +212,14 @@ def test_a_message_typed_while_one_speaks_keeps_what_was_said_before() -> None:
     assert after(TRANSCRIBING, more) == [
         (2.6, ob.DiscardUtterance()),
         (2.9, ob.DiscardUtterance()),
-        (3.0, ob.Answer(1, "my code is B42", spoken=False)),
+        (3.0, ob.Answer(1, "my code is", "B42")),
     ]
 
 
 def test_a_message_typed_over_a_locked_reply_is_answered_after_it() -> None:
     """All of them, in one answer."""
     locked: Steps = [(4.0, ob.ReplyLocked(1, locked=True)), (4.5, ob.Typed("stop")), (4.6, ob.Typed("please"))]
-    assert after(AUDIBLE, [*locked, (6.0, ob.ReplyOver(1))]) == [(6.0, ob.Answer(2, "stop please", spoken=False))]
+    assert after(AUDIBLE, [*locked, (6.0, ob.ReplyOver(1))]) == [(6.0, ob.Answer(2, "", "stop please"))]
 
 
 def test_a_message_typed_while_the_agent_is_held_keeps_the_word_that_is_judged() -> None:
@@ -229,7 +229,7 @@ def test_a_message_typed_while_the_agent_is_held_keeps_the_word_that_is_judged()
     assert after(AUDIBLE, more)[1:] == [
         (4.5, ob.Interrupt(1)),
         (4.5, ob.EndUtterance(2)),
-        (5.0, ob.Answer(2, "no B42", spoken=False)),
+        (5.0, ob.Answer(2, "no", "B42")),
     ]
 
 

@@ -230,8 +230,8 @@ class Dialogue:
         match command:
             case ob.Greet(reply=number):
                 self._start(number, now, lines.first_message)
-            case ob.Answer(reply=number, text=text, spoken=spoken):
-                self._answer(number, text, now, spoken=spoken)
+            case ob.Answer(reply=number, text=text, typed=typed):
+                self._answer(number, text, typed, now)
             case ob.Reengage(reply=number):
                 self._start(number, now, None)
             case ob.Reprompt(reply=number):
@@ -265,13 +265,13 @@ class Dialogue:
             case ob.HangUp():
                 self._hang_up(command, now)
 
-    def _answer(self, number: int, text: str, now: float, *, spoken: bool) -> None:
-        if spoken:
+    def _answer(self, number: int, text: str, typed: str, now: float) -> None:
+        if text:
             self._waterfall.mark("stt", now)
             self._hands.emit(ev.UserTranscript(text=text, event_id=self._ids.next()))
-        else:
+        if typed:
             self._waterfall = Waterfall(speech_ended=now)
-            self._transcript.apply(ev.UserMessage(text=text))
+            self._transcript.apply(ev.UserMessage(text=typed))
         if self._prepared is not None and self._prepared.number == number:
             self._reply, self._prepared = self._prepared, None
             waterfall, self._waterfall = self._waterfall, Waterfall()

@@ -545,9 +545,7 @@ class TurnMachine:
         self._typed, self._preparations = (), 0
         if typed:
             self._had_user_turn = True
-            return self._abandon() + self._think(
-                ob.Answer(self.reply + 1, f"{words} {typed}".strip(), spoken=False), now
-            )
+            return self._abandon() + self._think(ob.Answer(self.reply + 1, words, typed), now)
         if words and not (cut_off is not None and self._is_backchannel(words)):
             return self._answer(words, now)
         commands = self._abandon()

@@ -201,9 +201,9 @@ class Answer(_Value, frozen=True):
 
     reply: int
     text: str
-    "What the user said, all of it."
-    spoken: bool = True
-    "Said, not typed: a user_transcript is due."
+    "What the user said: a user_transcript is due, unless it is empty."
+    typed: str = ""
+    "What the user typed besides, afterwards."
 
 
 class Reengage(_Value, frozen=True):
