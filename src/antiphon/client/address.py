@@ -50,5 +50,13 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def has_proxy(url: str) -> bool:
+    """Whether the environment wants a proxy between this machine and the URL's host."""
+    from websockets.proxy import get_proxy
+    from websockets.uri import parse_uri
+
+    return get_proxy(parse_uri(url)) is not None
+
+
 def _encoded(query: list[tuple[str, str]]) -> str:
     return urllib.parse.urlencode(query, quote_via=urllib.parse.quote, safe="")

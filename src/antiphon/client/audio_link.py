@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import types
+from asyncio.tasks import _enter_task as enter_task  # documented for those who run tasks themselves ("Extending")
+from asyncio.tasks import _leave_task as leave_task
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Literal, cast
@@ -33,6 +36,23 @@ def find_set_formats(interface: object) -> Callable[..., Any] | None:
     return getattr(interface, "set_formats", None) if hasattr(type(interface), "set_formats") else None
 
 
+@types.coroutine
+def _go_on(begun: Coroutine[Any, Any, None], awaited: Any) -> Generator[Any, Any, None]:
+    """Awaits the rest of a coroutine that has been begun, and that waits for `awaited`."""
+    try:
+        while True:
+            try:
+                result = yield awaited
+            except BaseException as error:  # noqa: BLE001 - it is the coroutine's
+                awaited = begun.throw(error)
+            else:
+                awaited = begun.send(result)
+    except StopIteration:
+        return
+    finally:
+        begun.close()
+
+
 class AudioLink:
     """Gives one audio interface its work in order, and what it hears to the conversation.
 
@@ -47,12 +67,22 @@ class AudioLink:
         self._work: deque[bytes | tuple[str, str] | Literal["interrupt"]] = deque()
         self._unplayed_bytes = 0
         self._changed = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop
+        self._task: asyncio.Task[None] | None = None
+        "The one that `run` is awaited in."
+        self._idle = False
+        "That task waits, and could do something for an async interface."
+        self._begun: Awaitable[None] | None = None
+        "What was begun in its name and not finished at once."
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="antiphon-audio")
 
     def output(self, audio: bytes) -> None:
         """Has `audio` played after what is waiting."""
         if self._unplayed_bytes + len(audio) > _UNPLAYED_BYTES:
             logger.error("the audio interface does not take its audio: some is lost")
+            return
+        if self._idle and not self._work and self._begun is None and asyncio.current_task() is None:
+            self._begin(audio)
             return
         self._unplayed_bytes += len(audio)
         self._work.append(audio)
@@ -82,9 +112,15 @@ class AudioLink:
         try:
             await self._start(loop)
             started = True
+            self._loop, self._task = loop, asyncio.current_task()
             while True:
+                self._idle = self._is_async
                 await self._changed.wait()
+                self._idle = False
                 self._changed.clear()
+                if self._begun is not None:
+                    begun, self._begun = self._begun, None
+                    await begun
                 while self._work:
                     await self._do(loop, self._work.popleft())
         except asyncio.CancelledError:
@@ -94,6 +130,24 @@ class AudioLink:
             if started:
                 await self._stop()
             self._thread.shutdown(wait=False)
+
+    def _begin(self, audio: bytes) -> None:
+        """Has an async interface play `audio` now, in the name of the task that would do it one turn of the loop later:
+        that turn is a good part of the way from the socket to the device. Where the interface waits for something, the
+        task goes on with it."""
+        playing = self._do(self._loop, audio)
+        self._unplayed_bytes += len(audio)
+        task = self._task
+        assert task is not None
+        enter_task(self._loop, task)
+        try:
+            awaited = playing.send(None)
+        except StopIteration:
+            return
+        finally:
+            leave_task(self._loop, task)
+        self._begun = _go_on(playing, awaited)
+        self._changed.set()
 
     async def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         def hear(audio: bytes) -> None:

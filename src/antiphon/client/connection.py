@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
 import websockets
@@ -181,21 +181,8 @@ class Connection:
             self._fail(error)
 
     async def _hold(self, url: str, outer: asyncio.TaskGroup) -> str | None:
-        from websockets.asyncio.client import connect
-
-        from .loop_socket import LoopSocket
-
-        options: dict[str, Any] = {}
-        if self._connect is connect:  # else a stand-in, which may know no more than the original gives it
-            options = {"compression": None, "close_timeout": _CLOSE_TIMEOUT}
-            if self._on_message is None:
-                options["create_connection"] = LoopSocket
-            if address.is_loopback(url):
-                options["proxy"] = None
-        if self._headers:
-            options["additional_headers"] = self._headers
-        async with self._connect(url, max_size=MAX_MESSAGE_BYTES, **options) as socket:
-            self._direct = socket if isinstance(socket, LoopSocket) else None
+        async with self._opened(url) as socket:
+            self._direct = socket if hasattr(socket, "send_now") else None
             self._next_url = None
             self._has_socket = True
             self._leaving = asyncio.Event()
@@ -209,6 +196,28 @@ class Connection:
         if self._next_url is not None:
             self._protocol = self._open_protocol()
         return self._next_url
+
+    def _opened(self, url: str) -> AbstractAsyncContextManager[Any]:
+        """A LoopSocket, unless the application has another `connect` or handles messages itself, or a proxy is in
+        between: then one of websockets."""
+        from websockets.asyncio.client import connect
+
+        proxied = not address.is_loopback(url) and address.has_proxy(url)
+        if self._connect is connect and self._on_message is None and not proxied:
+            try:
+                from .loop_socket import open_socket
+            except ImportError:  # picows has no wheel for every platform
+                pass
+            else:
+                return open_socket(url, max_size=MAX_MESSAGE_BYTES, headers=self._headers)
+        options: dict[str, Any] = {}
+        if self._connect is connect:  # else a stand-in, which may know no more than the original gives it
+            options = {"compression": None, "close_timeout": _CLOSE_TIMEOUT}
+            if address.is_loopback(url):
+                options["proxy"] = None
+        if self._headers:
+            options["additional_headers"] = self._headers
+        return self._connect(url, max_size=MAX_MESSAGE_BYTES, **options)
 
     async def _exchange(self, socket: websockets.ClientConnection) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -270,7 +279,7 @@ class Connection:
                 self.end(details)
             self._leaving.set()
 
-    def _take_directly(self, message: str) -> None:
+    def _take_directly(self, message: str | bytes) -> None:
         if self._ending.is_set():
             return
         try:

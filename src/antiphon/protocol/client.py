@@ -43,7 +43,9 @@ class ClientProtocol:
         """The server's name for this conversation; None before its metadata."""
         return self.metadata.conversation_id if self.metadata is not None else None
 
-    def open(self, initiation: ev.ConversationInitiation, setup: ev.EnclaveSetup | ev.UnknownEvent | None = None) -> None:
+    def open(
+        self, initiation: ev.ConversationInitiation, setup: ev.EnclaveSetup | ev.UnknownEvent | None = None
+    ) -> None:
         """Queues the client's first words. To be called once, before anything is sent.
 
         Raises:

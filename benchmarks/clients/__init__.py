@@ -1,0 +1,1 @@
+"""The Python client beside the original's, class against class, against one server."""
