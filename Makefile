@@ -58,8 +58,11 @@ $(CLIENTS:%=.venv-compat-%): .venv-compat-%: .venv-compat/%/.installed
 
 $(PYTHON_CLIENTS:%=.venv-compat/%/.installed): .venv-compat/%/.installed: tests/compat/%/requirements.lock
 	test -x .venv-compat/$*/bin/python || $(PYTHON) -m venv .venv-compat/$*
-	.venv-compat/$*/bin/python -m pip install --quiet --requirement $<
+	.venv-compat/$*/bin/python -m pip install --quiet $(PIP_OPTIONS) --requirement $<
 	@touch $@
+
+# It asks for PyAudio, which has no wheel for Linux and is not used; all else that it needs is in its lock file.
+.venv-compat/llama_index/.installed: PIP_OPTIONS := --no-deps
 
 $(NODE_CLIENTS:%=.venv-compat/%/.installed): .venv-compat/%/.installed: tests/compat/%/package-lock.json
 	mkdir -p .venv-compat/$*

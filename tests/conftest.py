@@ -78,6 +78,7 @@ COMPONENTS: dict[str, tuple[Callable[[], bool], str]] = {
     "aec": (_package("pywebrtc_audio", "numpy"), "pip install 'antiphon[aec]'"),
     "pulseaudio": (_pulseaudio, "apt-get install pulseaudio pulseaudio-utils libasound2-plugins"),
     "elevenlabs": (_client("elevenlabs"), "make .venv-compat-elevenlabs"),
+    "llama_index": (_client("llama_index"), "make .venv-compat-llama_index"),
     "scenario": (_client("scenario"), "make .venv-compat-scenario"),
     "elevenlabs_js": (
         _node_client("elevenlabs_js", "@elevenlabs/elevenlabs-js"),
