@@ -130,10 +130,42 @@ BENCHMARKS = (
         quiet=True,
     ),
     Benchmark(
+        "clients",
+        ("--rounds", "1", "--seconds", "3"),
+        ("--rounds", "1", "--seconds", "1"),
+        45,
+        (
+            Goal(
+                "AsyncConversation, CPU of one session against the original's",
+                r"^ +async 1 CPU ratio ([\d.]+)",
+                most=0.55,
+            ),
+            Goal("the same of twenty", r"^ +async 20 CPU ratio ([\d.]+)", most=0.5),
+            Goal("Conversation, CPU of one session against the original's", r"^ +sync 1 CPU ratio ([\d.]+)", most=0.8),
+            Goal("the same of twenty", r"^ +sync 20 CPU ratio ([\d.]+)", most=0.85),
+            Goal("latency to the device, worst ratio", r"latency ratio ([\d.]+)", most=0.7, every=True),
+            Goal("import, CPU ratio", r"import CPU ratio ([\d.]+)", most=0.3),
+            Goal("import, memory ratio", r"import memory ratio ([\d.]+)", most=0.65),
+        ),
+        quiet=True,
+    ),
+    Benchmark(
+        "load",
+        ("--seconds", "10"),
+        ("--sessions", "5", "--seconds", "4"),
+        30,
+        (
+            Goal("pacing under REST load, p99, ms", r"^pacing p99 under load ([\d.]+) ms", most=15),
+            Goal("pacing against no load", r"^against no load ([\d.]+)", most=1.5),
+            Goal("requests that failed", r"^requests that failed (\d+)", most=0),
+        ),
+        quiet=True,
+    ),
+    Benchmark(
         "echo",
-        ("--calls", "500"),
+        ("--calls", "300"),
         ("--calls", "5"),
-        250,
+        150,
         (
             Goal("self-interruptions", r"^with the gate\n  self-interruptions .*: (\d+) in", most=0),
             Goal("barge-ins noticed, %", r"^with the gate\n.*\n.*\n  barge-ins .*: (\d+) of (\d+) =", least=95),
@@ -223,17 +255,6 @@ BENCHMARKS = (
         (
             Goal("acknowledged pieces lost", r"^acknowledged pieces lost: (\d+)", most=0),
             Goal("damaged databases", r"^damaged databases: (\d+)", most=0),
-        ),
-    ),
-    Benchmark(
-        "load",
-        ("--seconds", "10"),
-        ("--sessions", "5", "--seconds", "4"),
-        30,
-        (
-            Goal("pacing under REST load, p99, ms", r"^pacing p99 under load ([\d.]+) ms", most=15),
-            Goal("pacing against no load", r"^against no load ([\d.]+)", most=1.5),
-            Goal("requests that failed", r"^requests that failed (\d+)", most=0),
         ),
     ),
     Benchmark(

@@ -26,7 +26,15 @@ def test_every_benchmark_belongs_to_the_plan() -> None:
 def test_the_quiet_ones_come_first_and_as_they_are_listed() -> None:
     """Nothing else runs beside a measurement of latency."""
     quiet, shared = in_order(FULL)
-    assert [job.title for job in quiet] == ["virtual_time", "session_cost", "voice_to_voice", "peers", "audio_devices"]
+    assert [job.title for job in quiet] == [
+        "virtual_time",
+        "session_cost",
+        "voice_to_voice",
+        "peers",
+        "audio_devices",
+        "clients",
+        "load",
+    ]
     assert not any(job.benchmark.quiet for job in shared)
 
 
