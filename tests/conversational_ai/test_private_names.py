@@ -7,15 +7,21 @@ import base64
 import importlib
 import json
 import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
 from antiphon import Antiphon, ConversationInitiationData
 from antiphon.client import ClientTools
 from antiphon.conversational_ai import conversation as module
-from antiphon.conversational_ai.conversation import AudioEventAlignment, BaseConversation, Conversation
+from antiphon.conversational_ai.conversation import (
+    AsyncConversation,
+    AudioEventAlignment,
+    BaseConversation,
+    Conversation,
+)
 from antiphon.protocol.codec import encode_server
 from antiphon.protocol.events import AgentAudio, AgentResponse, ClientToolCall, ConversationMetadata, Ping
 
@@ -237,6 +243,37 @@ def test_the_socket_is_opened_by_the_modules_own_connect(monkeypatch: pytest.Mon
     conversation.end_session()
     assert conversation.wait_for_session_end(PATIENCE) == "c"
     assert socket.sent == [conversation._create_initiation_message()]
+
+
+def test_the_async_socket_is_opened_by_websockets_connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the module `websockets` has it when the session starts. A stand-in that has every method there is, as mocks do,
+    is still used as a socket of websockets."""
+    metadata = encode_server(ConversationMetadata(conversation_id="c"))
+
+    class Everything(AsyncMock):
+        waits = 0
+
+        async def recv(self) -> str:
+            self.waits += 1
+            return metadata if self.waits == 1 else await asyncio.get_running_loop().create_future()
+
+    socket = Everything()
+
+    @asynccontextmanager
+    async def connect(url: str, max_size: int) -> Any:
+        yield socket
+
+    async def scene() -> None:
+        conversation = AsyncConversation(Antiphon(), "a", requires_auth=False)
+        await conversation.start_session()
+        assert await conversation.connected(PATIENCE) == "c"
+        await conversation.send_user_message("hello")
+        await conversation.end_session()
+        assert await conversation.wait_for_session_end(PATIENCE) == "c"
+        socket.send.assert_any_await('{"type": "user_message", "text": "hello"}')
+
+    monkeypatch.setattr(module.websockets, "connect", connect)
+    asyncio.run(scene())
 
 
 def test_the_path_of_3_0_is_the_very_same_module() -> None:

@@ -181,8 +181,9 @@ class Connection:
             self._fail(error)
 
     async def _hold(self, url: str, outer: asyncio.TaskGroup) -> str | None:
-        async with self._opened(url) as socket:
-            self._direct = socket if hasattr(socket, "send_now") else None
+        opened, is_direct = self._opened(url)
+        async with opened as socket:
+            self._direct = socket if is_direct else None
             self._next_url = None
             self._has_socket = True
             self._leaving = asyncio.Event()
@@ -197,9 +198,9 @@ class Connection:
             self._protocol = self._open_protocol()
         return self._next_url
 
-    def _opened(self, url: str) -> AbstractAsyncContextManager[Any]:
+    def _opened(self, url: str) -> tuple[AbstractAsyncContextManager[Any], bool]:
         """A LoopSocket, unless the application has another `connect` or handles messages itself, or a proxy is in
-        between: then one of websockets."""
+        between: then one of websockets. And which it is."""
         from websockets.asyncio.client import connect
 
         proxied = not address.is_loopback(url) and address.has_proxy(url)
@@ -209,7 +210,7 @@ class Connection:
             except ImportError:  # picows has no wheel for every platform
                 pass
             else:
-                return open_socket(url, max_size=MAX_MESSAGE_BYTES, headers=self._headers)
+                return open_socket(url, max_size=MAX_MESSAGE_BYTES, headers=self._headers), True
         options: dict[str, Any] = {}
         if self._connect is connect:  # else a stand-in, which may know no more than the original gives it
             options = {"compression": None, "close_timeout": _CLOSE_TIMEOUT}
@@ -217,7 +218,7 @@ class Connection:
                 options["proxy"] = None
         if self._headers:
             options["additional_headers"] = self._headers
-        return self._connect(url, max_size=MAX_MESSAGE_BYTES, **options)
+        return self._connect(url, max_size=MAX_MESSAGE_BYTES, **options), False
 
     async def _exchange(self, socket: websockets.ClientConnection) -> None:
         async with asyncio.TaskGroup() as tasks:
