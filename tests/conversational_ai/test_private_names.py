@@ -246,8 +246,8 @@ def test_the_socket_is_opened_by_the_modules_own_connect(monkeypatch: pytest.Mon
 
 
 def test_the_async_socket_is_opened_by_websockets_connect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the module `websockets` has it when the session starts. A stand-in that has every method there is, as mocks do,
-    is still used as a socket of websockets."""
+    """As the module `websockets` has it when the session starts. A stand-in that has every method there is, as mocks
+    do, is still used as a socket of websockets."""
     metadata = encode_server(ConversationMetadata(conversation_id="c"))
 
     class Everything(AsyncMock):

@@ -53,10 +53,12 @@ class LoopSocket(picows.WSListener):
     def on_ws_frame(self, transport: Any, frame: Any) -> None:
         """A frame has come."""
         kind = frame.msg_type
+        if frame.payload_size > self._most:
+            return  # picows breaks off for it, but may hand it over before
         if kind == picows.WSMsgType.CLOSE:
             self._close_received(frame)
         elif kind == picows.WSMsgType.TEXT and frame.fin:
-            self._give(frame.get_payload_as_bytes().decode())
+            self._give(_text(frame.get_payload_as_bytes()))
         elif kind in (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION):
             self._join(kind, frame)
 
@@ -86,7 +88,7 @@ class LoopSocket(picows.WSListener):
 
     async def recv(self) -> str:
         """Waits for the end: messages go to the taker. Raises ConnectionClosed."""
-        await self._gone.wait()
+        await self._over()
         raise self._closed()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -94,10 +96,16 @@ class LoopSocket(picows.WSListener):
         self._send_close(Close(code, reason))
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT):
-                await self._gone.wait()
+                await self._over()
         self._transport.disconnect(graceful=False)
 
     # ----------------------------------------------------------------------------------------------------- inside
+
+    async def _over(self) -> None:
+        try:
+            await self._transport.wait_disconnected()
+        except picows.WSProtocolError as error:  # picows has closed the socket for it
+            self._sent = self._sent or Close(int(error.code), str(error))
 
     def _give(self, message: str | bytes) -> None:
         if self._take is not None:
@@ -113,7 +121,7 @@ class LoopSocket(picows.WSListener):
             raise picows.WSProtocolError(picows.WSCloseCode.MESSAGE_TOO_BIG, "the message is too big")
         if frame.fin:
             whole, self._fragments = b"".join(self._fragments), []
-            self._give(whole.decode() if self._kind == picows.WSMsgType.TEXT else whole)
+            self._give(_text(whole) if self._kind == picows.WSMsgType.TEXT else whole)
 
     def _close_received(self, frame: Any) -> None:
         code = frame.get_close_code()
@@ -133,6 +141,13 @@ class LoopSocket(picows.WSListener):
         regular = received is not None and received.code in OK_CLOSE_CODES
         kind = ConnectionClosedOK if regular else ConnectionClosedError
         return kind(received, sent, None if received is None or sent is None else sent is received)
+
+
+def _text(payload: bytes) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError as error:
+        raise picows.WSProtocolError(picows.WSCloseCode.INVALID_TEXT, "the message is no UTF-8") from error
 
 
 @asynccontextmanager
