@@ -203,5 +203,5 @@ def test_audio_can_be_imported_and_passed_through_without_numpy() -> None:
 def test_missing_numpy_is_named_with_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A conversion that needs numpy says which extras bring it."""
     monkeypatch.setitem(sys.modules, "numpy", None)
-    with pytest.raises(ConfigError, match=r"antiphon\[devices\].*antiphon\[server\]"):
+    with pytest.raises(ConfigError, match=r"antiphon\[audio\].*antiphon\[server\]"):
         Decoder(parse_format(name)).decode(bytes(320))
