@@ -41,7 +41,7 @@ async def speak(socket: ServerConnection) -> None:
 
 async def answer(socket: ServerConnection) -> None:
     """One session."""
-    with suppress(ConnectionClosed):
+    try:
         async with asyncio.TaskGroup() as tasks:
             speaking = tasks.create_task(speak(socket))
             await asyncio.sleep(0.2)
@@ -49,6 +49,8 @@ async def answer(socket: ServerConnection) -> None:
                 async for _ in socket:
                     pass
             speaking.cancel()
+    except* ConnectionClosed:
+        return
 
 
 async def main() -> None:
