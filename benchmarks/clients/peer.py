@@ -50,7 +50,7 @@ async def answer(socket: ServerConnection) -> None:
                     pass
             speaking.cancel()
     except* ConnectionClosed:
-        return
+        pass  # while it spoke
 
 
 async def main() -> None:

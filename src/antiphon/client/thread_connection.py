@@ -70,6 +70,8 @@ _END_TIMEOUT = 0.045
 "How long `end` waits for the socket to be closed."
 _POLL = 0.5
 "How often a socket that is not ours to wake, such as a test's, is asked whether all is over."
+_RARELY = 5.0
+"The same of one that is ours: closing it is what wakes its reader, and each time in vain is a wake-up for nothing."
 _TOOLS_TIMEOUT = 0.1
 "How long tools may go on after the socket is closed: enough for one that ended the conversation itself."
 _CALLBACKS_TIMEOUT = 2.0
@@ -259,7 +261,7 @@ class ThreadConnection:
     def _wait(self, socket: Any) -> DisconnectionDetails:
         while not self._end:
             try:
-                message = socket.recv(timeout=_POLL)
+                message = socket.recv(timeout=_RARELY if self._is_direct else _POLL)
             except TimeoutError:
                 continue
             except ConnectionClosed as closed:
