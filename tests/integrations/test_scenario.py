@@ -658,6 +658,20 @@ def test_a_signed_url_is_dialled_without_a_key(monkeypatch: pytest.MonkeyPatch, 
     asyncio.run(run())
 
 
+def test_a_key_stays_with_the_server_that_it_is_for(caplog: pytest.LogCaptureFixture) -> None:
+    """Where that has no signed URL, its own socket is dialled, not the vendor's."""
+
+    async def run() -> None:
+        async with peer() as side:
+            async with ElevenLabsAgentAdapter("desk", KEY, mode="1.6", base_url=f"http{side.address}") as adapter:
+                await adapter.recv_audio(5)
+            assert len(side.paths) == 2
+            assert side.headers[-1].get("xi-api-key") == KEY
+
+    with caplog.at_level(logging.WARNING):
+        asyncio.run(run())
+
+
 def test_where_nobody_signs_the_agent_is_dialled_directly(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -33,6 +33,7 @@ from .rest import base_url_of
 __all__ = ["CONVAI_URL_TEMPLATE", "SILENCE_TAIL_BYTES", "ElevenLabsAgentAdapter", "Mode", "TurnCommitMode"]
 
 CONVAI_URL_TEMPLATE = "wss://api.elevenlabs.io/v1/convai/conversation?agent_id={agent_id}"
+_PUBLISHED = CONVAI_URL_TEMPLATE
 "Where agents are dialled directly. Replace it to dial another server: it is read at each connect."
 SILENCE_TAIL_BYTES = 16_000
 "Of silence after a turn: 333 ms at 24 kHz."
@@ -141,7 +142,7 @@ class ElevenLabsAgentAdapter(VoiceAgentAdapter):
     def url(self) -> str:
         """The socket to dial where there is no signed URL."""
         if self._base_url is not None:
-            return build_ws_url(self._base_url, ("v1", "convai", "conversation"), {"agent_id": self.agent_id})
+            return _socket(self._base_url, self.agent_id)
         return CONVAI_URL_TEMPLATE.format(agent_id=quote(self.agent_id, safe=""))
 
     @property
@@ -196,6 +197,8 @@ class ElevenLabsAgentAdapter(VoiceAgentAdapter):
                 self._broker_session_id = signed.session_id
                 return signed.url, {}
             _log.warning("%s has no signed URL for the agent (404): dialling directly", self._mint.base_url)
+            if CONVAI_URL_TEMPLATE == _PUBLISHED:  # the key stays with the server that it is for
+                return _socket(self._mint.base_url, self.agent_id), {"xi-api-key": self.api_key}
         return self.url, {"xi-api-key": self.api_key}
 
     def _initiation(self) -> dict[str, Any]:
@@ -438,3 +441,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
         both = isinstance(old, dict) and isinstance(value, dict)
         merged[name] = _merged(cast("dict[str, Any]", old), cast("dict[str, Any]", value)) if both else value
     return merged
+
+
+def _socket(base_url: str, agent_id: str) -> str:
+    return build_ws_url(base_url, ("v1", "convai", "conversation"), {"agent_id": agent_id})
