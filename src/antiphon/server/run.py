@@ -58,10 +58,6 @@ async def listening(app: Application, settings: Settings) -> AsyncGenerator[str]
             server = _Uvicorn(config, lambda: stop(limit, drain=drain))
             async with alongside(server.serve(sockets=[listener])) as serving:
                 await server.ready.wait()
-                # What is loaded by now stays: looked through with the rest, it would hold all conversations up for a
-                # tenth of a second each time.
-                gc.collect()
-                gc.freeze()
                 try:
                     yield _address(settings, listener.getsockname()[1])
                 finally:
@@ -87,6 +83,10 @@ async def _until_told(settings: Settings) -> None:
             loop.add_signal_handler(number, stop)
     try:
         async with listening(create_app(settings, announce_key=_announce_key), settings) as address:
+            # What is loaded by now stays: looked through with the rest, it would hold all conversations up for a tenth
+            # of a second each time.
+            gc.collect()
+            gc.freeze()
             print(f"antiphon ready {address}", flush=True)  # noqa: T201
             await asyncio.Event().wait()
     except asyncio.CancelledError:
