@@ -24,6 +24,8 @@ from antiphon.protocol.events import ConversationInitiation
 from antiphon.session.tools.hosts import GuardedTransport, HostError, HostPolicy
 from antiphon.store.resources import Resources
 
+from .workspace_settings import mapping, setting_for
+
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
@@ -41,14 +43,7 @@ async def address(agent: AgentConfig, resources: Resources) -> Mapping[str, Any]
     """
     if not agent.platform_settings.overrides.enable_conversation_initiation_client_data_from_webhook:
         return None
-    overrides = _mapping(_mapping(agent.raw.get("platform_settings")).get("workspace_overrides"))
-    webhook = _mapping(overrides.get(f"{TYPE}_webhook"))
-    if not webhook.get("url"):
-        try:
-            settings = (await resources.get("settings", "workspace")).document
-        except NotFoundError:
-            return None
-        webhook = _mapping(settings.get(f"{TYPE}_webhook"))
+    webhook = await setting_for(agent, resources, f"{TYPE}_webhook", having="url")
     return webhook if webhook.get("url") else None
 
 
@@ -64,7 +59,7 @@ async def ask(
     body = {"caller_id": "", "agent_id": agent_id, "called_number": "", "call_sid": ""}
     extra = {"agent_id": agent_id, "conversation_id": conversation_id}
     try:
-        headers = await _headers(_mapping(webhook.get("request_headers")), workspace)
+        headers = await _headers(mapping(webhook.get("request_headers")), workspace)
         async with asyncio.timeout(TIMEOUT):
             text = await _post(str(webhook["url"]), {**body, "conversation_id": conversation_id}, headers, hosts)
         return _read(text)
@@ -110,7 +105,7 @@ async def _headers(given: Mapping[str, Any], workspace: Workspace) -> dict[str, 
     """Each header as text. Raises NotFoundError."""
     headers: dict[str, str] = {}
     for name, value in given.items():
-        secret_id = _mapping(value).get("secret_id")
+        secret_id = mapping(value).get("secret_id")
         headers[name] = str(value) if secret_id is None else await workspace.secret(str(secret_id))
     return headers
 
@@ -163,7 +158,3 @@ def _over(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
         elif value is not None or key not in result:
             result[key] = value
     return result
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

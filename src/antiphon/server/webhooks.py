@@ -31,6 +31,7 @@ from antiphon.store.store import Store
 
 from .alongside import alongside
 from .records import Records
+from .workspace_settings import mapping, setting_for
 
 logger = logging.getLogger(__name__)
 
@@ -137,14 +138,7 @@ async def chosen(agent: AgentConfig, resources: Resources) -> list[PostCallWebho
 
     The agent's `platform_settings.workspace_overrides.webhooks` stand before the workspace's settings.
     """
-    overrides = _mapping(_mapping(agent.raw.get("platform_settings")).get("workspace_overrides"))
-    wanted = _mapping(overrides.get("webhooks"))
-    if not wanted.get("post_call_webhook_id"):
-        try:
-            settings = (await resources.get("settings", "workspace")).document
-        except NotFoundError:
-            return []
-        wanted = _mapping(settings.get("webhooks"))
+    wanted = await setting_for(agent, resources, "webhooks", having="post_call_webhook_id")
     webhook_id = wanted.get("post_call_webhook_id")
     if not isinstance(webhook_id, str) or not webhook_id:
         return []
@@ -154,10 +148,6 @@ async def chosen(agent: AgentConfig, resources: Resources) -> list[PostCallWebho
     if "audio" in named or wanted.get("send_audio"):
         kinds.append("audio")
     return [PostCallWebhook(kind=kind, webhook_id=webhook_id) for kind in kinds]
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
 
 
 class Deliveries:
@@ -299,7 +289,7 @@ class Deliveries:
         document = (await self._store.resources.get("webhook", webhook_id)).document
         if document.get("is_disabled"):
             raise NotFoundError("webhook", webhook_id)
-        given = _mapping(document.get("request_headers"))
+        given = mapping(document.get("request_headers"))
         return document["webhook_url"], document["secret"], {**{str(k): str(v) for k, v in given.items()}, **headers}
 
     async def _body(self, delivery: Delivery) -> bytes:
