@@ -19,7 +19,8 @@ from . import threads
 
 logger = logging.getLogger(__name__)
 
-_WAITING_CALLS = 1024
+WAITING_CALLS = 1024
+"Calls that may wait, in both shells."
 _WAITING_EVENTS = 1024
 _UNCLAIMED_EVENTS = 64
 
@@ -40,7 +41,7 @@ class Callbacks:
 
     def put(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Has `function` called soon; when too many calls are waiting already, not at all."""
-        if len(self._waiting) >= _WAITING_CALLS:
+        if len(self._waiting) >= WAITING_CALLS:
             if not self._behind:
                 logger.error("callbacks are too slow: events are lost to them")
             self._behind = True
@@ -88,6 +89,27 @@ async def call(function: Callable[..., Any], *arguments: Any) -> Exception | Non
     return None
 
 
+class Backlog:
+    """Events that nobody has taken yet: the newest 64 until a loop over them has begun, then the newest 1024."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[ServerEvent] = deque()
+        self.claimed = False
+        "A loop over them has begun."
+        self._behind = False
+
+    def add(self, event: ServerEvent) -> None:
+        """Add an event; the oldest may be lost for it, which is logged once for each time that a loop falls behind."""
+        self.waiting.append(event)
+        if len(self.waiting) > (_WAITING_EVENTS if self.claimed else _UNCLAIMED_EVENTS):
+            self.waiting.popleft()
+            if self.claimed and not self._behind:
+                logger.error("the loop over a conversation's events is too slow: the oldest events are lost")
+            self._behind = self.claimed
+        else:
+            self._behind = False
+
+
 class EventStream:
     """The events of one conversation as an async iterator, which ends when the conversation has.
 
@@ -96,22 +118,13 @@ class EventStream:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[ServerEvent] = deque()
+        self._backlog = Backlog()
         self._changed = asyncio.Event()
         self._closed = False
-        self._claimed = False
-        self._behind = False
 
     def put(self, event: ServerEvent) -> None:
         """Adds an event."""
-        self._waiting.append(event)
-        if len(self._waiting) > (_WAITING_EVENTS if self._claimed else _UNCLAIMED_EVENTS):
-            self._waiting.popleft()
-            if self._claimed and not self._behind:
-                logger.error("the loop over a conversation's events is too slow: the oldest events are lost")
-            self._behind = self._claimed
-        else:
-            self._behind = False
+        self._backlog.add(event)
         self._changed.set()
 
     def close(self) -> None:
@@ -120,13 +133,13 @@ class EventStream:
         self._changed.set()
 
     def __aiter__(self) -> EventStream:
-        self._claimed = True
+        self._backlog.claimed = True
         return self
 
     async def __anext__(self) -> ServerEvent:
-        while not self._waiting:
+        while not self._backlog.waiting:
             if self._closed:
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()
-        return self._waiting.popleft()
+        return self._backlog.waiting.popleft()

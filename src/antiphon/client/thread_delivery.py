@@ -8,17 +8,14 @@ import inspect
 import logging
 import queue
 import threading
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from antiphon.protocol.events import ServerEvent
 
-logger = logging.getLogger(__name__)
+from .delivery import WAITING_CALLS, Backlog
 
-_WAITING_CALLS = 1024
-_WAITING_EVENTS = 1024
-_UNCLAIMED_EVENTS = 64
+logger = logging.getLogger(__name__)
 
 
 class CallbackThread:
@@ -36,7 +33,7 @@ class CallbackThread:
 
     def put(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Has `function` called soon; when too many calls are waiting already, not at all."""
-        if self._waiting.qsize() >= _WAITING_CALLS:
+        if self._waiting.qsize() >= WAITING_CALLS:
             if not self._behind:
                 logger.error("callbacks are too slow: events are lost to them")
             self._behind = True
@@ -89,23 +86,14 @@ class EventQueue:
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[ServerEvent] = deque()
+        self._backlog = Backlog()
         self._changed = threading.Condition()
-        self._claimed = False
         self._closed = False
-        self._behind = False
 
     def put(self, event: ServerEvent) -> None:
         """Adds an event."""
         with self._changed:
-            self._waiting.append(event)
-            if len(self._waiting) > (_WAITING_EVENTS if self._claimed else _UNCLAIMED_EVENTS):
-                self._waiting.popleft()
-                if self._claimed and not self._behind:
-                    logger.error("the loop over a conversation's events is too slow: the oldest events are lost")
-                self._behind = self._claimed
-            else:
-                self._behind = False
+            self._backlog.add(event)
             self._changed.notify()
 
     def close(self) -> None:
@@ -115,13 +103,13 @@ class EventQueue:
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[ServerEvent]:
-        self._claimed = True
+        self._backlog.claimed = True
         return self
 
     def __next__(self) -> ServerEvent:
         with self._changed:
-            while not self._waiting:
+            while not self._backlog.waiting:
                 if self._closed:
                     raise StopIteration
                 self._changed.wait()
-            return self._waiting.popleft()
+            return self._backlog.waiting.popleft()
