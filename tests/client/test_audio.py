@@ -32,8 +32,8 @@ class Device(AudioInterface):
         self.loop.call_soon_threadsafe(self.changed.set)
 
     def start(self, input_callback: Callable[[bytes], None]) -> None:
-        self.note("start")
         self.hear = input_callback
+        self.note("start")  # last: who waits for it goes on at once
 
     def stop(self) -> None:
         self.note("stop")
