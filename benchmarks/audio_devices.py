@@ -55,6 +55,8 @@ class WrittenBlocks:
         import sounddevice
 
         self.last_sound = 0.0
+        self.sounding = 0
+        "How many there were with sound in them."
         opened = sounddevice.RawOutputStream
         blocks = self
 
@@ -64,6 +66,7 @@ class WrittenBlocks:
                     callback(audio, *details)
                     if any(audio[:]):
                         blocks.last_sound = time.monotonic()
+                        blocks.sounding += 1
 
                 super().__init__(callback=watched, **settings)
 
@@ -134,17 +137,20 @@ def interrupt(trials: int) -> dict[str, Any]:
     reply = tone(REPLY_SECONDS)
     written: list[float] = []
     heard: list[float] = []
+    blocks_after: list[int] = []
     for trial in range(trials):
         speaker.output(reply)
         monitor.wait(0.5 + 0.0037 * (trial % 10))
         at = time.monotonic()
         speaker.interrupt()
+        count = blocks.sounding
         monitor.wait(0.4)
+        blocks_after.append(blocks.sounding - count)
         written.append(1000 * max(0.0, blocks.last_sound - at))
         heard.append(1000 * (monitor.last_sound(at - 0.2) - at))
     speaker.stop()
     monitor.close()
-    return {"written": written, "heard": heard}
+    return {"written": written, "heard": heard, "blocks_after": blocks_after}
 
 
 def stop(trials: int) -> dict[str, Any]:

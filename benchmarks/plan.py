@@ -245,6 +245,7 @@ BENCHMARKS = (
                 most=0.33,
                 every=True,
             ),
+            Goal("microseconds of a judgement", r"words takes (\d+) us", most=100),
         ),
     ),
     Benchmark(

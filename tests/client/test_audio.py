@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+SOON = 1.0
+"Seconds. What waits for a close that does not come takes 2."
+
 
 class Device(AudioInterface):
     """Notes its calls and the threads that they come from."""
@@ -232,7 +235,7 @@ def test_a_device_that_fails_later_ends_nothing(scene: Any, ended: Any, caplog: 
 
 
 def test_a_device_that_is_stuck_does_not_keep_the_socket(scene: Any) -> None:
-    """The socket is closed within 50 ms even though stop() waits for the device."""
+    """The socket is closed at once even though stop() waits for the device."""
 
     @scene
     async def _(server: Any) -> None:
@@ -244,7 +247,7 @@ def test_a_device_that_is_stuck_does_not_keep_the_socket(scene: Any) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         _, end = await asyncio.gather(conversation.end_session(), peer.hear_end())
-        assert (end, loop.time() - began < 0.2) == ((1000, ""), True)
+        assert (end, loop.time() - began < SOON) == ((1000, ""), True)
         release.set()
         await conversation.wait_for_session_end()
 

@@ -142,7 +142,7 @@ def test_a_stuck_callback_does_not_keep_the_session(scene: Any, caplog: pytest.L
             on_event=lambda event: threading.Event().wait(30), callback_disconnect=told.append
         )
         await peer.socket.close()
-        await conversation.wait_for_session_end(timeout=5)
+        await conversation.wait_for_session_end(timeout=15)
         assert [details.reason for details in told] == ["agent"]
 
     assert [record.message for record in caplog.records] == ["callbacks did not end with the session and are left"]

@@ -18,7 +18,7 @@ from antiphon.protocol.codec import encode_server
 from antiphon.protocol.events import ConversationMetadata
 
 METADATA = ConversationMetadata(conversation_id="conv_1")
-PATIENCE = 5.0
+PATIENCE = 15.0
 
 
 class Peer:

@@ -1,15 +1,22 @@
-"""The default audio interfaces on a real sound server. Bounds are generous; benchmarks/audio_devices.py has figures."""
+"""The default audio interfaces on a real sound server.
+
+How fast they are is for benchmarks/audio_devices.py; what takes as long as a reply lasts is told apart here from what
+does not, on a busy machine too.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks.audio_devices import TONE, measure
+from benchmarks.audio_devices import REPLY_SECONDS, TONE, measure
 from benchmarks.sound_server import SoundServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+SOON = 1000 * REPLY_SECONDS / 2
+"Milliseconds. What waits for the reply takes longer: it is cut off 0.5 s after it began, or earlier."
 
 pytestmark = [pytest.mark.component("sounddevice"), pytest.mark.component("pulseaudio")]
 
@@ -34,28 +41,27 @@ def test_the_microphone_arrives(server: SoundServer) -> None:
 
 
 def test_an_interruption_is_heard(server: SoundServer) -> None:
-    """At once in what is written; at the loudspeaker when the sound system's buffers are empty."""
+    """Nothing but a block that was on its way is written after it; the loudspeaker falls silent."""
     figures = measure(server, "interrupt", 3)
-    assert max(figures["written"]) <= 60
-    assert min(figures["heard"]) <= 130
-    assert max(figures["heard"]) <= 300
+    assert max(figures["blocks_after"]) <= 1
+    assert max(figures["heard"]) < SOON
 
 
 def test_stop_is_prompt(server: SoundServer) -> None:
     """It does not wait for the reply to be played, wherever it is called."""
     figures = measure(server, "stop", 2)
-    assert max(figures["outside"]) < 500
-    assert max(figures["inside"]) < 500
+    assert max(figures["outside"]) < SOON
+    assert max(figures["inside"]) < SOON
     assert len(figures["inside"]) == 2
 
 
 def test_the_loop_goes_on_while_the_agent_speaks(server: SoundServer) -> None:
     """The original's stands still for as long as a chunk lasts, and its microphone sends nothing."""
     figures = measure(server, "loop")
-    assert figures["stall"] <= 100
-    assert figures["returned"] <= 100
-    assert figures["played"] == pytest.approx(3, abs=0.5)
+    assert figures["stall"] < SOON
+    assert figures["returned"] < SOON
+    assert REPLY_SECONDS - 0.1 < figures["played"] < 2 * REPLY_SECONDS
     assert figures["pieces"] > 100
     assert figures["after_stop"] == 0
-    assert figures["heard"] <= 300
-    assert figures["stopped"] <= 500
+    assert figures["heard"] < SOON
+    assert figures["stopped"] < SOON

@@ -44,9 +44,9 @@ class Process:
         return self.process.returncode, out.decode(), err.decode()
 
     async def stopped(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
-        """The same, after a signal; it has five seconds."""
+        """The same, after a signal; it has fifteen seconds."""
         self.process.send_signal(number)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             return await self.end()
 
 
