@@ -45,12 +45,20 @@ class EngineError(AntiphonError):
     """An engine failed.
 
     `engine` is its registered name. `retryable`: whether the same request may succeed later (a timeout, a 429).
+    `detail`: what a server said about it in its own words. They may quote what was said in a conversation, so that the
+    error's text, which goes to logs, is without them; `full_text` is for who may read the conversation.
     """
 
-    def __init__(self, engine: str, message: str, *, retryable: bool = False) -> None:
+    def __init__(self, engine: str, message: str, *, retryable: bool = False, detail: str = "") -> None:
         super().__init__(f"{engine}: {message}")
         self.engine = engine
         self.retryable = retryable
+        self.detail = detail
+
+    @property
+    def full_text(self) -> str:
+        """The error's text and, if there are any, the server's own words."""
+        return f"{self}: {self.detail}" if self.detail else str(self)
 
 
 class ConfigError(AntiphonError):

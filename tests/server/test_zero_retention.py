@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
 import zlib
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,25 @@ async def collector() -> AsyncGenerator[tuple[str, list[bytes]]]:
     server = await asyncio.start_server(receive, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/traces", received
+
+
+@asynccontextmanager
+async def quoting_model() -> AsyncGenerator[str]:
+    """A language model's server that refuses whatever it is asked, with the question in its reason: its address."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        size = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+        said = json.loads(await reader.readexactly(size))["messages"][-1]["content"]
+        error = {"message": f"this was filtered: {said}", "code": "content_filter"}
+        body = json.dumps({"error": error}).encode()
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        writer.write(head + f"content-length: {len(body)}\r\n\r\n".encode() + body)
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
 
 
 def tone() -> str:
@@ -213,3 +233,30 @@ def test_a_client_cannot_take_the_wish_back(serving: Serving, agents: Path) -> N
             assert (await server.record(identifier))["transcript"] == []
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_models_server_that_quotes_what_was_said_is_not_quoted_in_logs(
+    serving: Serving, agents: Path, tmp_path: Path, lines: Callable[[], str], kept: bool
+) -> None:
+    """An operator is told what kind of refusal it was; the server's words are for the conversation's own record."""
+
+    async def scene() -> None:
+        async with quoting_model() as address:
+            agent = planted(text_only=True, zero_retention_mode=not kept)
+            agent["conversation_config"]["antiphon"]["llm"] = {"engine": "openai", "model": "m", "base_url": address}
+            (agents / "planted.json").write_text(json.dumps(agent))
+            async with serving() as server:
+                async with server.call("planted") as caller:
+                    await caller.initiate(dynamic_variables={"about": "it"})
+                    await caller.say({"type": "user_message", "text": f"look for {CANARY}"})
+                    await caller.hear("agent_response")
+                    await caller.hear("agent_response")  # an apology
+                await server.services.sessions.idle()
+
+    asyncio.run(scene())
+    assert "refused with HTTP 400; content_filter" in lines()
+    assert CANARY not in lines()
+    with closing(sqlite3.connect(tmp_path / "data" / "antiphon.db")) as database:
+        journals = [bytes(row[0]) for row in database.execute("SELECT lines FROM journal")]
+    assert any(f"this was filtered: look for {CANARY}".encode() in each for each in journals) is kept

@@ -154,7 +154,7 @@ class Judge:
             try:
                 text = await said(self._llm, messages)
             except EngineError as error:
-                return None, f"the language model that judges failed: {error}"
+                return None, f"the language model that judges failed: {error.full_text}"
             answer = next((each for each in _objects(text) if usable(each)), None)
             if answer is None and usable is _is_verdict:
                 answer = _in_words(text)

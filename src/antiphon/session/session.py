@@ -386,7 +386,7 @@ class Session:
                     put(it.Thought(reply, number, thought))
         except EngineError as failure:
             logger.warning("language model failed: %s", failure)
-            error = str(failure)
+            error = failure.full_text
         put(it.ThoughtsOver(reply, number, error))
 
     async def _compose(self, reply: int, mind: Mind, otherwise: str) -> None:
@@ -409,7 +409,7 @@ class Session:
                     put(it.Spoken(reply, clause, speech))
         except EngineError as failure:
             logger.warning("speech could not be made: %s", failure)
-            error = str(failure)
+            error = failure.full_text
         put(it.SpeechOver(reply, clause, error))
 
     async def _run_tool(self, reply: int, tools: ToolRunner, call: ToolCall) -> None:

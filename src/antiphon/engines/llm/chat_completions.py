@@ -13,6 +13,7 @@ Many servers speak it, none quite alike. What is tolerated, and who was seen doi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ PATH = "/chat/completions"
 
 RETRYABLE = (408, 409, 429)
 "Statuses among 400 to 499 after which the same request may succeed."
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 # ------------------------------------------------------------------------------------------------------- request
 
@@ -82,11 +84,15 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 class AnswerError(Exception):
-    """The server's answer is a failure, or cannot be used. `retryable`: whether the same request may succeed later."""
+    """The server's answer is a failure, or cannot be used.
 
-    def __init__(self, message: str, *, retryable: bool) -> None:
+    `retryable`: whether the same request may succeed later. `detail`: the server's own words about it.
+    """
+
+    def __init__(self, message: str, *, retryable: bool, detail: str = "") -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.detail = detail
 
 
 class _Function(msgspec.Struct):
@@ -276,7 +282,19 @@ def _failure(error: Any) -> AnswerError:
     code = fields.get("code")
     blamed = isinstance(code, int) and 400 <= code < 500 and code not in RETRYABLE
     blamed = blamed or fields.get("type") == "invalid_request_error"
-    return AnswerError(error_text(error) or "the server gave no reason", retryable=not blamed)
+    reason = error_text(error)
+    message = error_code(error) or ("the server says why" if reason else "the server gave no reason")
+    return AnswerError(message, retryable=not blamed, detail=reason)
+
+
+def error_code(error: Any, depth: int = 3) -> str:
+    """The server's name for an error, as `context_length_exceeded`; empty: there is none that is one word."""
+    if not isinstance(error, Mapping) or depth == 0:
+        return ""
+    fields = cast("Mapping[str, Any]", error)
+    names = (fields.get("code"), fields.get("type"))
+    found = next((name for name in names if isinstance(name, str) and _CODE.fullmatch(name)), "")
+    return error_code(fields.get("error"), depth - 1) or found
 
 
 def error_text(error: Any, depth: int = 3) -> str:

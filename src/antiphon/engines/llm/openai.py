@@ -58,8 +58,8 @@ def create(options: Mapping[str, Any], context: EngineContext) -> ChatCompletion
 class _RequestError(EngineError):
     """With what the server said about when to come back."""
 
-    def __init__(self, message: str, *, retryable: bool, retry_after: float | None = None) -> None:
-        super().__init__(NAME, message, retryable=retryable)
+    def __init__(self, message: str, *, retryable: bool, retry_after: float | None = None, detail: str = "") -> None:
+        super().__init__(NAME, message, retryable=retryable, detail=detail)
         self.retry_after = retry_after
 
 
@@ -184,13 +184,17 @@ class ChatCompletions:
         try:
             return answer.close() if event is None else answer.feed(event)
         except AnswerError as error:
-            # not chained: its text is the server's own, in which a key may be quoted, and a traceback would print it
-            raise self._failure(f"failed: {self._reason(str(error))}", retryable=error.retryable) from None
+            # not chained: it holds the server's own words
+            detail = self._reason(error.detail)
+            raise self._failure(f"failed: {error}", retryable=error.retryable, detail=detail) from None
 
     # -------------------------------------------------------------------------------------------------- failures
 
-    def _failure(self, message: str, *, retryable: bool, retry_after: float | None = None) -> _RequestError:
-        return _RequestError(f"{self._endpoint.address} {message}", retryable=retryable, retry_after=retry_after)
+    def _failure(
+        self, message: str, *, retryable: bool, retry_after: float | None = None, detail: str = ""
+    ) -> _RequestError:
+        message = f"{self._endpoint.address} {message}"
+        return _RequestError(message, retryable=retryable, retry_after=retry_after, detail=detail)
 
     def _too_late(self) -> _RequestError:
         limit = self._options.first_token_timeout
@@ -203,7 +207,7 @@ class ChatCompletions:
             return self._failure(
                 f"redirects to {target!r}: give the final address in {self._endpoint.url_path}", retryable=False
             )
-        reason = self._reason(await _error_body(response, deadline))
+        error = await _error_body(response, deadline)
         match status:
             case 401 | 403:
                 key = f"check {self._endpoint.key_path}"
@@ -212,12 +216,14 @@ class ChatCompletions:
                 advice = f"check {self._endpoint.url_path} and the model's name {self._endpoint.model!r}"
             case _:
                 advice = ""
-        message = f"refused with HTTP {status}" + "".join(f"; {part}" for part in (advice, reason) if part)
+        parts = (advice, chat_completions.error_code(error))
+        message = f"refused with HTTP {status}" + "".join(f"; {part}" for part in parts if part)
         retryable = status in chat_completions.RETRYABLE or status >= 500
-        return self._failure(message, retryable=retryable, retry_after=_retry_after(response.headers))
+        detail = self._reason(chat_completions.error_text(error))
+        return self._failure(message, retryable=retryable, retry_after=_retry_after(response.headers), detail=detail)
 
     def _reason(self, text: str) -> str:
-        """A server's own words, fit for a log: on one line, short, without our secrets."""
+        """A server's own words, fit for a record: on one line, short, without our secrets."""
         for secret in self._endpoint.secrets:
             text = text.replace(secret, "***")
         text = " ".join(text.split())
@@ -265,14 +271,14 @@ async def _events(response: httpx.Response) -> AsyncGenerator[ServerSentEvent]:
         yield event
 
 
-async def _error_body(response: httpx.Response, deadline: float) -> str:
-    """The sentence in a refusal's body, as far as it comes in time; empty: there is none."""
+async def _error_body(response: httpx.Response, deadline: float) -> Any:
+    """A refusal's body, as far as it comes in time; None: it is no JSON."""
     try:
         async with asyncio.timeout_at(deadline):
             body = await _read(response, MAX_ERROR_BODY)
-        return chat_completions.error_text(json.loads(body))
+        return json.loads(body)
     except (TimeoutError, httpx.HTTPError, ValueError, RecursionError):
-        return ""
+        return None
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:

@@ -147,7 +147,7 @@ async def _simulated(
     except (ConfigError, RemoteProtocolError) as error:
         raise ApiError(400, "simulation_impossible", str(error)) from error
     except EngineError as error:
-        raise ApiError(503, "llm_failed", f"the language model failed: {error}") from error
+        raise ApiError(503, "llm_failed", f"the language model failed: {error.full_text}") from error
     except TimeoutError as error:
         raise ApiError(504, "simulation_timeout", f"the simulation took longer than {TIME:g} seconds") from error
     except AntiphonError as error:
