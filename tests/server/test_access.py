@@ -418,7 +418,7 @@ def test_of_others_lines_only_what_is_wrong_is_logged() -> None:
     program = (
         "import logging; from antiphon.server.logs import log_to_stderr; log_to_stderr('debug');"
         "[print(name, logging.getLogger(name).getEffectiveLevel()) for name in"
-        " ('antiphon.server', 'uvicorn.error', 'websockets', 'httpcore', 'aiosqlite', 'sqlalchemy.engine', 'openai')]"
+        " ('antiphon.server', 'uvicorn.error', 'websockets', 'httpcore', 'sqlalchemy.engine', 'openai')]"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     levels = dict(line.split() for line in ran.stdout.splitlines())

@@ -58,7 +58,7 @@ class Scene:
 
     def watch(self) -> None:
         """Count statements from now on."""
-        event.listen(self.store.database._reader.sync_engine, "before_cursor_execute", self._count)
+        event.listen(self.store.database._reader.engine, "before_cursor_execute", self._count)
 
 
 @asynccontextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import random
 import sqlite3
 import subprocess
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from benchmarks.kills import kill_one
 from sqlalchemy import Connection, insert, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.util import await_only
 
-from antiphon.errors import ConfigError, NotFoundError, StoreError
+from antiphon.errors import ConfigError, ConflictError, NotFoundError, StoreError
 from antiphon.store.conversations import Conversation
-from antiphon.store.database import Database, open_database
+from antiphon.store.database import READERS, Database, open_database
 from antiphon.store.schema import metadata, resources
 from antiphon.store.store import Store, open_store
 
@@ -34,6 +38,14 @@ ROW = {
     "created_at": 1.0,
     "updated_at": 1.0,
 }
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, ask: Ask) -> Iterator[Store]:
+    """An empty store in SQLite."""
+    opening = open_store(f"sqlite:///{tmp_path}/antiphon.db")
+    yield ask(opening.__aenter__())
+    ask(opening.__aexit__(None, None, None))
 
 
 async def opened(url: str) -> None:
@@ -131,8 +143,8 @@ async def differences(url: str) -> list[Any]:
         context = MigrationContext.configure(connection, opts=options)
         return compare_metadata(context, metadata)
 
-    async with open_database(url) as database, database.read() as connection:
-        return await connection.run_sync(compare)
+    async with open_database(url) as database:
+        return await database.read(compare)
 
 
 def test_migrations_make_the_tables_of_the_schema(url: str, ask: Ask) -> None:
@@ -184,47 +196,183 @@ def test_processes_that_start_together_migrate_once(url: str, ask: Ask) -> None:
 # ------------------------------------------------------------------------------------------------------ transactions
 
 
-def test_what_fails_is_rolled_back(store: Store, ask: Ask) -> None:
-    """All of it; and the next transaction finds nothing in its way."""
+class Held:
+    """A transaction that has added ROW and stays open: `async with Held(database) as held`. It ends when it is let go,
+    at the latest on leaving, by `failure` if there is one.
+    """
 
-    async def fail(error: Exception) -> None:
-        async with store.database.write() as connection:
-            await connection.execute(insert(resources).values(ROW))
+    def __init__(self, database: Database, failure: Exception | None = None) -> None:
+        self._database = database
+        self._failure = failure
+        self._begun = asyncio.Event()
+        self._go = asyncio.Event()
+        self._go_threads = threading.Event()
+        self._loop = asyncio.get_running_loop()
+
+    async def __aenter__(self) -> Held:
+        self.writing = asyncio.create_task(self._database.write(self._work))
+        async with asyncio.timeout(10.0):
+            await self._begun.wait()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.let_go()
+        await asyncio.wait({self.writing})
+
+    def let_go(self) -> None:
+        self._go.set()
+        self._go_threads.set()
+
+    def _work(self, connection: Connection) -> None:
+        connection.execute(insert(resources).values(ROW))
+        self._loop.call_soon_threadsafe(self._begun.set)
+        if self._database.embedded:
+            assert self._go_threads.wait(10.0)
+        else:  # in the loop's thread: waiting as the driver does
+            await_only(self._go.wait())
+        if self._failure is not None:
+            raise self._failure
+
+
+async def ids(store: Store) -> list[str]:
+    return sorted(one.id for one in await store.resources.all("agent"))
+
+
+def test_what_fails_is_rolled_back(store: Store, ask: Ask) -> None:
+    """All of it; what was raised comes out as it is, and the next transaction finds nothing in its way."""
+    for error in (RuntimeError("mine"), NotFoundError("agent", "x"), ConflictError("mine"), StoreError("mine")):
+
+        def fail(connection: Connection, error: Exception = error) -> None:
+            connection.execute(insert(resources).values(ROW))
             raise error
 
-    for error in (RuntimeError("mine"), NotFoundError("agent", "x")):
-        with pytest.raises(type(error)):
-            ask(fail(error))
-        with pytest.raises(NotFoundError):
-            ask(store.resources.get("agent", "agent_1"))
+        with pytest.raises(type(error)) as caught:
+            ask(store.database.write(fail))
+        assert caught.value is error
+        assert ask(ids(store)) == []
     ask(store.resources.create("agent", "agent_1", "x", {}, now=1.0))
 
 
-def test_who_is_cancelled_is_rolled_back(store: Store, ask: Ask) -> None:
-    """In the midst of a transaction, or waiting for its turn."""
+def test_a_failure_of_the_database_tells_its_cause(store: Store, ask: Ask) -> None:
+    """Callers look at it: a key that is taken means something to them."""
+    add = insert(resources).values(ROW)
+    ask(store.database.write(lambda connection: connection.execute(add)))
+    with pytest.raises(StoreError) as caught:
+        ask(store.database.write(lambda connection: connection.execute(add)))
+    assert isinstance(caught.value.__cause__, IntegrityError)
+    with pytest.raises(StoreError) as caught:
+        ask(store.database.read(lambda connection: connection.execute(text("SELECT nothing"))))
+    assert isinstance(caught.value.__cause__, DBAPIError)
+    assert ask(ids(store)) == ["agent_1"]
+
+
+def test_whose_caller_is_cancelled_in_its_midst_is_whole_or_nothing(store: Store, ask: Ask) -> None:
+    """A thread cannot be stopped, and finishes; PostgreSQL rolls back. What comes next finds nothing in its way."""
 
     async def cancel() -> None:
-        inside = asyncio.Event()
-
-        async def write() -> None:
-            async with store.database.write() as connection:
-                await connection.execute(insert(resources).values(ROW))
-                inside.set()
-                await asyncio.Event().wait()
-
-        async with asyncio.TaskGroup() as tasks:
-            writer = tasks.create_task(write())
-            await inside.wait()
-            waiting = tasks.create_task(store.resources.create("agent", "agent_2", "x", {}, now=1.0))
-            if store.database.embedded:
-                await asyncio.sleep(0)
-                waiting.cancel()
-            writer.cancel()
-        names = [one.id for one in await store.resources.all("agent")]
-        assert names == ([] if store.database.embedded else ["agent_2"])
-        await store.resources.create("agent", "agent_1", "x", {}, now=1.0)
+        async with Held(store.database) as held:
+            held.writing.cancel()
+            await asyncio.wait({held.writing})  # which does not wait for the thread
+            assert held.writing.cancelled()
+        await store.resources.create("agent", "agent_2", "x", {}, now=1.0)
+        assert await ids(store) == (["agent_1", "agent_2"] if store.database.embedded else ["agent_2"])
 
     ask(cancel())
+
+
+def test_whose_caller_is_cancelled_may_still_fail(store: Store, ask: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    """It is rolled back; nobody is there to be told."""
+
+    async def cancel() -> None:
+        async with Held(store.database, RuntimeError("mine")) as held:
+            held.writing.cancel()
+            await asyncio.wait({held.writing})
+        await store.resources.create("agent", "agent_2", "x", {}, now=1.0)
+        assert await ids(store) == ["agent_2"]
+
+    ask(cancel())
+    assert caplog.records == []
+
+
+def test_what_waits_for_its_turn_goes_with_its_caller(embedded: Store, ask: Ask) -> None:
+    """Nothing of it happens, and those behind it have their turn."""
+    done: list[str] = []
+
+    async def cancel() -> None:
+        async with Held(embedded.database) as held, asyncio.TaskGroup() as tasks:
+            first = tasks.create_task(embedded.database.write(lambda _: done.append("first")))
+            second = tasks.create_task(embedded.database.write(lambda _: done.append("second")))
+            await asyncio.sleep(0)  # both are in the queue
+            first.cancel()
+            await asyncio.wait({first})
+            assert done == []
+            held.let_go()
+        assert second.done()
+        assert done == ["second"]
+
+    ask(cancel())
+
+
+def test_one_writes_at_a_time(embedded: Store, ask: Ask) -> None:
+    """In one thread, in the order in which they came."""
+    writing = threading.Lock()
+    order: list[int] = []
+    threads: set[str] = set()
+
+    def write(number: int, connection: Connection) -> None:
+        assert writing.acquire(blocking=False)
+        order.append(number)
+        threads.add(threading.current_thread().name)
+        connection.execute(insert(resources).values({**ROW, "id": f"agent_{number}"}))
+        writing.release()
+
+    async def everybody() -> None:
+        await asyncio.gather(*(embedded.database.write(functools.partial(write, number)) for number in range(40)))
+
+    ask(everybody())
+    assert order == list(range(40))
+    assert threads == {"antiphon-store-writer_0"}
+    assert len(ask(ids(embedded))) == 40
+
+
+def test_several_read_at_a_time(embedded: Store, ask: Ask) -> None:
+    """Each in a thread with a connection of its own."""
+    meeting = threading.Barrier(READERS, timeout=10.0)
+
+    def meet(connection: Connection) -> int:
+        meeting.wait()
+        return id(connection.connection.dbapi_connection)
+
+    async def everybody() -> list[int]:
+        return await asyncio.gather(*(embedded.database.read(meet) for _ in range(READERS)))
+
+    assert len(set(ask(everybody()))) == READERS
+
+
+def test_closing_finishes_what_was_asked(embedded: Store, ask: Ask) -> None:
+    """What is under way and what waits behind it, without holding up the loop; who asks meanwhile connects anew, once
+    all is closed."""
+
+    def threads(_: Connection) -> list[str]:
+        return [one.name for one in threading.enumerate() if one.name.startswith("antiphon-store")]
+
+    async def close() -> None:
+        async with Held(embedded.database) as held, asyncio.TaskGroup() as tasks:
+            waiting = tasks.create_task(embedded.resources.create("agent", "agent_2", "x", {}, now=1.0))
+            await asyncio.sleep(0)
+            closing = tasks.create_task(embedded.database.aclose())
+            assert await asyncio.to_thread(held.writing.done) is False  # the loop is free
+            assert not closing.done()
+            meanwhile = tasks.create_task(embedded.database.read(threads))
+            held.let_go()
+            await closing
+            assert held.writing.done()
+            assert waiting.done()
+        assert meanwhile.result() == ["antiphon-store-reader_0"]
+        await embedded.resources.create("agent", "agent_3", "x", {}, now=1.0)
+        assert await ids(embedded) == ["agent_1", "agent_2", "agent_3"]
+
+    ask(close())
 
 
 def test_readers_do_not_wait_for_writers(store: Store, ask: Ask) -> None:
@@ -233,8 +381,7 @@ def test_readers_do_not_wait_for_writers(store: Store, ask: Ask) -> None:
 
     async def read_meanwhile() -> None:
         await store.resources.create("agent", "agent_0", "x", {}, now=1.0)
-        async with store.database.write() as connection:
-            await connection.execute(insert(resources).values(ROW))
+        async with Held(store.database):
             pages = await asyncio.gather(*(store.resources.page("agent") for _ in range(40)))
             assert all([one.id for one in page.items] == ["agent_0"] for page in pages)
         assert await store.resources.count("agent") == 2
@@ -245,12 +392,9 @@ def test_readers_do_not_wait_for_writers(store: Store, ask: Ask) -> None:
 def test_errors_hold_no_words_of_anybody(store: Store, ask: Ask) -> None:
     """Neither their text, nor the statement in the trace that a log would show of what our own code wrote."""
 
-    async def fail() -> None:
-        async with store.database.write() as connection:
-            await connection.execute(insert(resources).values({**ROW, "archived": None}))
-
+    wrong = insert(resources).values({**ROW, "archived": None})
     with pytest.raises(StoreError) as caught:
-        ask(fail())
+        ask(store.database.write(lambda connection: connection.execute(wrong)))
     assert str(caught.value) in ("the database failed: IntegrityError", "the database failed: NotNullViolationError")
     if store.database.embedded:  # PostgreSQL's own words, in the cause, quote the row
         assert "whispered" not in "".join(traceback.format_exception(caught.value))
@@ -263,8 +407,7 @@ def test_a_closed_database_reports_it(url: str, ask: Ask) -> None:
     async def broken() -> None:
         async with open_database(url) as database:
             await database.ping()
-            async with database.write() as connection:
-                await connection.execute(text("DROP TABLE journal"))
+            await database.write(lambda connection: connection.execute(text("DROP TABLE journal")))
         async with open_store(url) as store:
             await store.conversations.journal("conv_1")
 
@@ -310,9 +453,8 @@ def test_sqlite_is_tuned(ask: Ask, tmp_path: Path) -> None:
     """Write-ahead log, so that readers never wait; foreign keys, so that no line is left without its conversation."""
 
     async def pragmas(database: Database) -> list[Any]:
-        async with database.read() as connection:
-            names = ("journal_mode", "synchronous", "foreign_keys")
-            return [(await connection.execute(text(f"PRAGMA {name}"))).scalar_one() for name in names]
+        names = ("journal_mode", "synchronous", "foreign_keys")
+        return await database.read(lambda connection: [connection.scalar(text(f"PRAGMA {name}")) for name in names])
 
     async def look() -> list[Any]:
         async with open_database(f"sqlite:///{tmp_path}/antiphon.db") as database:

@@ -20,8 +20,8 @@ OLD, NEW = Sealer(["the old key"]), Sealer(["the new key", "the old key"])
 
 async def kept(store: Store) -> list[str]:
     """Documents as the database has them."""
-    async with store.database.read() as connection:
-        return [row[0] for row in await connection.execute(text("SELECT document FROM resources ORDER BY kind, id"))]
+    query = text("SELECT document FROM resources ORDER BY kind, id")
+    return await store.database.read(lambda connection: list(connection.scalars(query)))
 
 
 async def everything(store: Store) -> Any:
@@ -65,8 +65,8 @@ def test_each_sealing_is_another(url: str, ask: Ask) -> None:
                 await store.resources.create("secret", name, "", {"value": CANARY}, now=1.0)
             one, two = await kept(store)
             assert one != two
-            async with store.database.write() as connection:
-                await connection.execute(text("UPDATE resources SET document = :d WHERE id = 'two'"), {"d": one})
+            change = text("UPDATE resources SET document = :d WHERE id = 'two'")
+            await store.database.write(lambda connection: connection.execute(change, {"d": one}))
             with pytest.raises(SealError, match="was changed in the database"):
                 await store.resources.get("secret", "two")
 

@@ -7,17 +7,23 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, Row, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, delete, func, insert, select, update
 
 from antiphon.errors import ConflictError, NotFoundError
 
 from .database import Database
-from .deliveries import enqueue
+from .deliveries import queued
 from .resources import Page, dumps, fitting, page_of, paged, plain, upsert
 from .schema import conversations, deliveries, journal
 
 Status = Literal["initiated", "in-progress", "processing", "done", "failed"]
+
+# Made once, as they are asked all the time: to make a statement takes twice as long as to run it.
+_ITS = conversations.c.id == bindparam("its_id")
+_ONE = select(conversations).where(_ITS)
+_DOCUMENT = select(conversations.c.document).where(_ITS).with_for_update()
+_CHANGE = update(conversations).where(_ITS)
+_JOURNAL = select(journal.c.lines).where(journal.c.conversation_id == bindparam("its_id")).order_by(journal.c.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,7 @@ class Conversations:
     async def begin(self, conversation: Conversation, *, now: float) -> None:
         """One begins."""
         values = {**_columns(conversation), "alive_at": now}
-        async with self._database.write() as connection:
-            await connection.execute(insert(conversations).values(values))
+        await self._database.write(lambda connection: connection.execute(insert(conversations).values(values)))
 
     async def append(
         self,
@@ -100,21 +105,21 @@ class Conversations:
             for number, chunk in numbered
         ]
         living = set(alive) | set(lines)
-        async with self._database.write() as connection:
-            if begun:
-                query = select(conversations.c.id).where(conversations.c.id.in_([one.id for one in begun]))
-                there = set((await connection.execute(query)).scalars())
-                new = [{**_columns(one), "alive_at": now} for one in begun if one.id not in there]
-                if new:
-                    await connection.execute(insert(conversations), new)
-            known = await _known(connection, living)
-            rows = [row for row in rows if row["conversation_id"] in known]
-            if rows:
-                await connection.execute(upsert(connection, journal), rows)
+        first = [{**_columns(one), "alive_at": now} for one in begun]
+
+        def append(connection: Connection) -> None:
+            if first:
+                query = select(conversations.c.id).where(conversations.c.id.in_([row["id"] for row in first]))
+                there = set(connection.scalars(query))
+                if new := [row for row in first if row["id"] not in there]:
+                    connection.execute(insert(conversations), new)
+            known = _known(connection, living)
+            if kept := [row for row in rows if row["conversation_id"] in known]:
+                connection.execute(upsert(connection, journal), kept)
             if known:
-                await connection.execute(
-                    update(conversations).where(conversations.c.id.in_(known)).values(alive_at=now)
-                )
+                connection.execute(update(conversations).where(conversations.c.id.in_(known)).values(alive_at=now))
+
+        await self._database.write(append)
 
     async def finish(
         self,
@@ -128,35 +133,38 @@ class Conversations:
         """
         values = _columns(conversation)
         del values["id"], values["rating"], values["started_at"]  # it knows better when it began
-        async with self._database.write() as connection:
-            which = conversations.c.id == plain(conversation.id)
-            if not (await connection.execute(update(conversations).where(which).values(values))).rowcount:
-                raise NotFoundError("conversation", conversation.id)
-            await enqueue(connection, conversation.id, webhooks, now)
+        awaited = queued(conversation.id, webhooks, now)
+
+        def finish(connection: Connection) -> None:
+            _change(connection, conversation.id, values)
+            if awaited:
+                connection.execute(insert(deliveries), awaited)
+
+        await self._database.write(finish)
 
     async def unfinished(self, *, stale_at: float) -> list[str]:
         """Ids of conversations that nobody has kept alive since `stale_at`, and that have no end."""
         open_ones = conversations.c.status.in_(("initiated", "in-progress", "processing"))
         query = select(conversations.c.id).where(open_ones, conversations.c.alive_at <= stale_at)
-        async with self._database.read() as connection:
-            return list((await connection.execute(query)).scalars())
+        return await self._database.read(lambda connection: list(connection.scalars(query)))
 
     # ---------------------------------------------------------------------------------------------- questions
 
     async def get(self, identifier: str) -> Conversation:
         """One, with its document. Raises NotFoundError."""
-        query = select(conversations).where(conversations.c.id == plain(identifier))
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).first()
-        if row is None:
-            raise NotFoundError("conversation", identifier)
-        return _conversation(row)
+
+        def get(connection: Connection) -> Conversation:
+            row = connection.execute(_ONE, {"its_id": plain(identifier)}).first()
+            if row is None:
+                raise NotFoundError("conversation", identifier)
+            return _conversation(row)
+
+        return await self._database.read(get)
 
     async def journal(self, identifier: str) -> list[bytes]:
         """Its lines so far, in order, in the pieces in which they were written."""
-        query = select(journal.c.lines).where(journal.c.conversation_id == plain(identifier)).order_by(journal.c.number)
-        async with self._database.read() as connection:
-            return list((await connection.execute(query)).scalars())
+        which = {"its_id": plain(identifier)}
+        return await self._database.read(lambda connection: list(connection.scalars(_JOURNAL, which)))
 
     async def page(
         self, wanted: Wanted, *, cursor: str | None = None, page_size: int = 30, descending: bool = True
@@ -171,23 +179,21 @@ class Conversations:
             page_size,
             descending=descending,
         )
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-        return page_of(rows, page_size, "started_at", _conversation)
+        return await self._database.read(
+            lambda connection: page_of(connection.execute(query).all(), page_size, "started_at", _conversation)
+        )
 
     async def documents(self, identifiers: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Those of conversations that have one, by id."""
         found = conversations.c.id.in_([plain(identifier) for identifier in identifiers])
         query = select(conversations).where(found, conversations.c.document.is_not(None))
-        async with self._database.read() as connection:
-            known = [_conversation(row) for row in await connection.execute(query)]
+        known = await self._database.read(lambda connection: _conversations(connection, query))
         return {each.id: each.document for each in known if each.document is not None}
 
     async def count(self, wanted: Wanted) -> int:
         """How many there are."""
         query = select(func.count()).select_from(conversations).where(*_conditions(wanted))
-        async with self._database.read() as connection:
-            return int((await connection.execute(query)).scalar_one())
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one())
 
     async def last_calls(self, agent_ids: Sequence[str]) -> dict[str, float]:
         """When the newest conversation of each of these agents began."""
@@ -198,8 +204,8 @@ class Conversations:
             .where(conversations.c.agent_id.in_([plain(agent_id) for agent_id in agent_ids]))
             .group_by(conversations.c.agent_id)
         )
-        async with self._database.read() as connection:
-            return {row.agent_id: row.began for row in await connection.execute(query)}
+        rows = await self._database.read(lambda connection: connection.execute(query).all())
+        return {row.agent_id: row.began for row in rows}
 
     # ------------------------------------------------------------------------------------------------ changes
 
@@ -210,10 +216,9 @@ class Conversations:
             NotFoundError: there is none of that id.
             ConflictError: it is not over, and has no document yet.
         """
-        which = conversations.c.id == plain(identifier)
-        query = select(conversations.c.document).where(which).with_for_update()
-        async with self._database.write() as connection:
-            row = (await connection.execute(query)).first()
+
+        def rate(connection: Connection) -> None:
+            row = connection.execute(_DOCUMENT, {"its_id": plain(identifier)}).first()
             if row is None:
                 raise NotFoundError("conversation", identifier)
             if row.document is None:
@@ -223,36 +228,42 @@ class Conversations:
             values: dict[str, Any] = {"document": dumps(document)}
             if rating is not None:
                 values["rating"] = rating
-            await connection.execute(update(conversations).where(which).values(values))
+            _change(connection, identifier, values)
+
+        await self._database.write(rate)
 
     async def forget_audio(self, identifier: str, document: Mapping[str, Any]) -> None:
         """Its recording is gone. Raises NotFoundError."""
-        await self._change(identifier, has_audio=False, document=dumps(document))
+        values = {"document": dumps(document), "has_audio": False}
+        await self._database.write(lambda connection: _change(connection, identifier, values))
 
     async def delete(self, identifier: str) -> None:
         """Forget it, its journal too. Raises NotFoundError."""
-        async with self._database.write() as connection:
+
+        def forget(connection: Connection) -> bool:
             # The conversation first: from then on nobody adds to its journal.
             which = conversations.c.id == plain(identifier)
-            gone = (await connection.execute(delete(conversations).where(which))).rowcount
-            await connection.execute(delete(journal).where(journal.c.conversation_id == plain(identifier)))
-        if not gone:
+            gone = connection.execute(delete(conversations).where(which)).rowcount
+            connection.execute(delete(journal).where(journal.c.conversation_id == plain(identifier)))
+            return gone > 0
+
+        if not await self._database.write(forget):
             raise NotFoundError("conversation", identifier)
 
     async def ids(self, wanted: Wanted, *, limit: int = 1000) -> list[str]:
         """Ids, oldest first."""
         query = select(conversations.c.id).where(*_conditions(wanted)).order_by(conversations.c.started_at).limit(limit)
-        async with self._database.read() as connection:
-            return list((await connection.execute(query)).scalars())
+        return await self._database.read(lambda connection: list(connection.scalars(query)))
 
     async def forget_transcript(self, identifier: str, document: Mapping[str, Any]) -> None:
         """Its words are gone: its journal, whose it was, its title. Raises NotFoundError."""
         values = {"document": dumps(document), "user_id": None, "title": None}
-        which = conversations.c.id == plain(identifier)
-        async with self._database.write() as connection:
-            if not (await connection.execute(update(conversations).where(which).values(values))).rowcount:
-                raise NotFoundError("conversation", identifier)
-            await connection.execute(delete(journal).where(journal.c.conversation_id == plain(identifier)))
+
+        def forget(connection: Connection) -> None:
+            _change(connection, identifier, values)
+            connection.execute(delete(journal).where(journal.c.conversation_id == plain(identifier)))
+
+        await self._database.write(forget)
 
     async def over(
         self, agent_id: str, *, ended_before: float, having: Literal["anything", "audio", "journal"], limit: int
@@ -271,8 +282,8 @@ class Conversations:
             query = query.where(c.has_audio)
         elif having == "journal":
             query = query.where(select(journal.c.number).where(journal.c.conversation_id == c.id).exists())
-        async with self._database.read() as connection:
-            return list((await connection.execute(query.order_by(c.started_at).limit(limit))).scalars())
+        query = query.order_by(c.started_at).limit(limit)
+        return await self._database.read(lambda connection: list(connection.scalars(query)))
 
     # ------------------------------------------------------------------------------------------------- archives
 
@@ -282,36 +293,29 @@ class Conversations:
         if identifier is not None:
             query = query.where(conversations.c.id > identifier)
         query = query.order_by(conversations.c.id).limit(limit)
-        async with self._database.read() as connection:
-            return [_conversation(row) for row in await connection.execute(query)]
+        return await self._database.read(lambda connection: _conversations(connection, query))
 
     async def some(self, identifiers: Sequence[str]) -> set[str]:
         """Those of these ids that there are."""
         query = select(conversations.c.id).where(conversations.c.id.in_({plain(one) for one in identifiers}))
-        async with self._database.read() as connection:
-            return set((await connection.execute(query)).scalars())
+        return await self._database.read(lambda connection: set(connection.scalars(query)))
 
     async def restore(self, given: Sequence[Conversation]) -> None:
         """Keep these as they are, in place of those of the same ids and their journals: all of them or none."""
         if not given:
             return
         rows = [{**_columns(one), "alive_at": 0.0} for one in given]
-        async with self._database.write() as connection:
-            await connection.execute(upsert(connection, conversations), rows)
-            which = journal.c.conversation_id.in_([row["id"] for row in rows])
-            await connection.execute(delete(journal).where(which))
+
+        def restore(connection: Connection) -> None:
+            connection.execute(upsert(connection, conversations), rows)
+            connection.execute(delete(journal).where(journal.c.conversation_id.in_([row["id"] for row in rows])))
+
+        await self._database.write(restore)
 
     async def restore_journal(self, identifier: str, lines: bytes) -> None:
         """Keep this as the journal of a conversation that has none."""
         row = {"conversation_id": plain(identifier), "number": 0, "lines": lines}
-        async with self._database.write() as connection:
-            await connection.execute(upsert(connection, journal), row)
-
-    async def _change(self, identifier: str, **values: Any) -> None:
-        async with self._database.write() as connection:
-            which = conversations.c.id == plain(identifier)
-            if not (await connection.execute(update(conversations).where(which).values(values))).rowcount:
-                raise NotFoundError("conversation", identifier)
+        await self._database.write(lambda connection: connection.execute(upsert(connection, journal), row))
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -353,11 +357,21 @@ def _columns(conversation: Conversation) -> dict[str, Any]:
     return fitting(conversations, values)
 
 
-async def _known(connection: AsyncConnection, identifiers: Iterable[str]) -> set[str]:
+def _change(connection: Connection, identifier: str, values: Mapping[str, Any]) -> None:
+    """Raises NotFoundError."""
+    if not connection.execute(_CHANGE, {**values, "its_id": plain(identifier)}).rowcount:
+        raise NotFoundError("conversation", identifier)
+
+
+def _known(connection: Connection, identifiers: Iterable[str]) -> set[str]:
     """Those of these conversations that there are; nobody else changes or deletes them in this transaction's time."""
     query = select(conversations.c.id).where(conversations.c.id.in_(set(identifiers)))
     query = query.order_by(conversations.c.id)  # locked in one order by all, so that no two wait for each other
-    return set((await connection.execute(query.with_for_update(key_share=True))).scalars())
+    return set(connection.scalars(query.with_for_update(key_share=True)))
+
+
+def _conversations(connection: Connection, query: Select[Any]) -> list[Conversation]:
+    return [_conversation(row) for row in connection.execute(query)]
 
 
 def _conversation(row: Row[Any]) -> Conversation:

@@ -3,25 +3,32 @@
 SQLite is embedded: write-ahead log, one writer, readers that never wait for it. What is acknowledged survives the death
 of the process; a machine that loses power may lose the last moments (`synchronous = NORMAL`), and nothing older.
 PostgreSQL serves many nodes: each statement of a write is atomic there by itself and by its transaction.
+
+Whoever asks hands over a function of a connection, which is called once, with a connection that is nobody else's
+meanwhile: with SQLite in a thread, with PostgreSQL in the event loop's. It may only touch what nobody changes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from antiphon.errors import ConfigError, StoreError
 
+T = TypeVar("T")
+Work: TypeAlias = Callable[[Connection], T]
+"A question or a transaction, whole. What it returns must not need the connection any more."
 READERS = 4
 "Connections that read at the same time."
 BUSY = 10.0
@@ -29,53 +36,121 @@ BUSY = 10.0
 MIGRATING = 0x416E7469
 "The key of PostgreSQL's advisory lock: of nodes that start together, one migrates."
 
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 
 class Database:
-    """A migrated database. Make it with `open_database`."""
+    """A migrated database. Make it with `open_database`.
 
-    def __init__(self, reader: AsyncEngine, writer: AsyncEngine) -> None:
+    Who is cancelled does not know what became of a transaction: not begun, it never will be; begun, it may have been
+    committed, as a whole.
+    """
+
+    def __init__(self, reader: _Threads | _Server, writer: _Threads | _Server) -> None:
         self._reader = reader
         self._writer = writer
-        self._writing = asyncio.Lock()
-        self.embedded = reader.dialect.name == "sqlite"
+        self._open = asyncio.Event()
+        self._open.set()
+        self.embedded = isinstance(writer, _Threads)
         "It belongs to this process alone."
 
-    @asynccontextmanager
-    async def read(self) -> AsyncGenerator[AsyncConnection]:
-        """A connection that reads. Raises StoreError."""
+    async def read(self, work: Work[T]) -> T:
+        """What `work` finds. Raises StoreError, and what `work` raises."""
+        await self._open.wait()
         with _Translated():
-            async with self._reader.connect() as connection:
-                yield connection
+            return await self._reader.run(work)
 
-    @asynccontextmanager
-    async def write(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction: committed on leaving, rolled back when that raises. Raises StoreError."""
-        async with AsyncExitStack() as stack:
-            if self.embedded:  # its writers would only wait for each other, each in a thread
-                await stack.enter_async_context(self._writing)
-            stack.enter_context(_Translated())
-            yield await stack.enter_async_context(self._writer.begin())
+    async def write(self, work: Work[T]) -> T:
+        """What `work` returns, in a transaction: committed then, rolled back when it raises. Raises StoreError, and
+        what `work` raises."""
+        await self._open.wait()
+        with _Translated():
+            return await self._writer.run(work)
 
     async def ping(self) -> None:
         """Raises StoreError when it does not answer."""
-        async with self.read() as connection:
-            await connection.execute(text("SELECT 1"))
+        await self.read(lambda connection: connection.scalar(text("SELECT 1")))
 
     async def scrub(self) -> None:
         """Have what was deleted leave the files: SQLite's database was overwritten at once, its write-ahead log is cut
         off here, unless somebody reads there just now. In PostgreSQL it is for vacuum. Raises StoreError."""
         if self.embedded:
-            with _Translated():
-                async with self._reader.connect() as connection:
-                    await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            await self.read(lambda connection: connection.scalar(text("PRAGMA wal_checkpoint(TRUNCATE)")))
 
     async def aclose(self) -> None:
-        """Close every connection."""
-        await self._reader.dispose()
-        if self._writer is not self._reader:
-            await self._writer.dispose()
+        """Close every connection; SQLite first finishes what it was asked. Who asks meanwhile waits for that."""
+        self._open.clear()
+        try:
+            await self._reader.aclose()
+            await self._writer.aclose()
+        finally:
+            self._open.set()
+
+
+class _Threads:
+    """Connections to SQLite, which blocks: each is used in a thread. A single one writes, the thread's queue being the
+    order of transactions; several read.
+
+    Work is one trip to a thread and back, however many statements it has: a trip costs as much as a statement or two.
+    Whose caller is cancelled before it has begun is dropped; what has begun is finished, before the thread takes the
+    next. The queue needs no bound: in it is one work of each task that waits.
+    """
+
+    def __init__(self, address: URL, size: int) -> None:
+        self.engine = create_engine(
+            address,
+            pool_size=size,
+            max_overflow=0,
+            pool_timeout=BUSY,
+            connect_args={"timeout": BUSY},
+            hide_parameters=True,  # values may be anybody's words, and logs show causes
+        )
+        event.listen(self.engine, "connect", _tune)
+        self._connection: Callable[[], AbstractContextManager[Connection]] = self.engine.connect
+        if size == 1:
+            event.listen(self.engine, "begin", _begin_immediately)
+            self._connection = self.engine.begin
+        self._size = size
+        self._threads = self._new_threads()
+
+    async def run(self, work: Work[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, work)
+
+    async def aclose(self) -> None:
+        threads, self._threads = self._threads, self._new_threads()  # first: the waiting may be cancelled
+        await asyncio.to_thread(self._close, threads)
+
+    def _new_threads(self) -> ThreadPoolExecutor:  # each is started when it is first needed
+        name = "antiphon-store-writer" if self._size == 1 else "antiphon-store-reader"
+        return ThreadPoolExecutor(self._size, thread_name_prefix=name)
+
+    def _run(self, work: Work[T]) -> T:
+        with self._connection() as connection:
+            return work(connection)
+
+    def _close(self, threads: ThreadPoolExecutor) -> None:
+        threads.shutdown()
+        self.engine.dispose()
+
+
+class _Server:
+    """Connections to PostgreSQL, whose driver waits without blocking. `connection`: makes one, in a transaction or not.
+
+    Whose caller is cancelled is rolled back, unless it was about to be committed.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, connection: Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+    ) -> None:
+        self._engine = engine
+        self._connection = connection
+
+    async def run(self, work: Work[T]) -> T:
+        async with self._connection() as connection:
+            return await connection.run_sync(work)
+
+    async def aclose(self) -> None:
+        await self._engine.dispose()
 
 
 @asynccontextmanager
@@ -89,17 +164,14 @@ async def open_database(url: str) -> AsyncGenerator[Database]:
         StoreError: the database cannot be reached or migrated.
     """
     address = _address(url)
-    try:
-        reader = _engine(address, READERS)
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{error.name} is missing: install antiphon[postgres]", path="database") from error
-    writer = _engine(address, 1) if reader.dialect.name == "sqlite" else reader
-    database = Database(reader, writer)
+    if address.drivername.startswith("sqlite"):
+        database = Database(_Threads(address, READERS), _Threads(address, 1))
+    else:
+        engine = _engine(address)
+        database = Database(_Server(engine, engine.connect), _Server(engine, engine.begin))
     try:
         try:
-            with _Translated():
-                async with writer.begin() as connection:
-                    await connection.run_sync(_migrate)
+            await database.write(_migrate)
         except (TypeError, ValueError) as error:  # the driver's, on the options of the URL
             raise ConfigError("the URL has an option that the driver does not know", path="database") from error
         yield database
@@ -127,23 +199,13 @@ def _address(url: str) -> URL:
     return address
 
 
-def _engine(address: URL, size: int) -> AsyncEngine:
-    if not address.drivername.startswith("sqlite"):
+def _engine(address: URL) -> AsyncEngine:
+    try:
         return create_async_engine(
-            address, pool_size=2 * size, max_overflow=2 * size, pool_pre_ping=True, hide_parameters=True
+            address, pool_size=2 * READERS, max_overflow=2 * READERS, pool_pre_ping=True, hide_parameters=True
         )
-    engine = create_async_engine(
-        address,
-        pool_size=size,
-        max_overflow=0,
-        pool_timeout=BUSY,
-        connect_args={"timeout": BUSY},
-        hide_parameters=True,  # values may be anybody's words, and logs show causes
-    )
-    event.listen(engine.sync_engine, "connect", _tune)
-    if size == 1:
-        event.listen(engine.sync_engine, "begin", _begin_immediately)
-    return engine
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{error.name} is missing: install antiphon[postgres]", path="database") from error
 
 
 def _tune(connection: Any, _record: object) -> None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from .database import Database
 from .resources import dumps
@@ -41,54 +40,51 @@ class Deliveries:
         query = select(deliveries).where(*due).order_by(deliveries.c.due_at).limit(limit)
         if not self._database.embedded:
             query = query.with_for_update(skip_locked=True)
-        async with self._database.write() as connection:
-            claimed = [_delivery(row) for row in await connection.execute(query)]
+
+        def claim(connection: Connection) -> list[Delivery]:
+            claimed = [_delivery(row) for row in connection.execute(query)]
             if claimed:
                 which = deliveries.c.id.in_([delivery.id for delivery in claimed])
-                await connection.execute(update(deliveries).where(which).values(claimed_until=until))
-        return claimed
+                connection.execute(update(deliveries).where(which).values(claimed_until=until))
+            return claimed
+
+        return await self._database.write(claim)
 
     async def done(self, delivery_id: int) -> None:
         """Delivered, or given up."""
-        async with self._database.write() as connection:
-            await connection.execute(delete(deliveries).where(deliveries.c.id == delivery_id))
+        statement = delete(deliveries).where(deliveries.c.id == delivery_id)
+        await self._database.write(lambda connection: connection.execute(statement))
 
     async def later(self, delivery_id: int, *, due_at: float, failure: str | None = None) -> None:
         """Try again then. `failure`: why the attempt that was made has failed; None: none was made."""
         values: dict[str, Any] = {"due_at": due_at, "claimed_until": 0.0}
         if failure is not None:
             values.update(attempts=deliveries.c.attempts + 1, failure=failure)
-        async with self._database.write() as connection:
-            await connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(values))
+        statement = update(deliveries).where(deliveries.c.id == delivery_id).values(values)
+        await self._database.write(lambda connection: connection.execute(statement))
 
     async def next_due(self) -> float | None:
         """When the next one is due; None: nothing waits."""
-        async with self._database.read() as connection:
-            query = select(func.min(func.max(deliveries.c.due_at, deliveries.c.claimed_until)))
-            if not self._database.embedded:
-                query = select(func.min(func.greatest(deliveries.c.due_at, deliveries.c.claimed_until)))
-            return (await connection.execute(query)).scalar_one()
+        greatest = func.max if self._database.embedded else func.greatest
+        query = select(func.min(greatest(deliveries.c.due_at, deliveries.c.claimed_until)))
+        return await self._database.read(lambda connection: connection.execute(query).scalar_one())
 
     async def waiting(self, conversation_id: str | None = None) -> list[Delivery]:
         """All of them, or those of a conversation, oldest first."""
         query = select(deliveries).order_by(deliveries.c.id)
         if conversation_id is not None:
             query = query.where(deliveries.c.conversation_id == conversation_id)
-        async with self._database.read() as connection:
-            return [_delivery(row) for row in await connection.execute(query)]
+        return await self._database.read(lambda connection: [_delivery(row) for row in connection.execute(query)])
 
     async def forget(self, conversation_id: str) -> int:
         """Deliver nothing of a conversation any more. Returns how many deliveries waited."""
-        async with self._database.write() as connection:
-            which = deliveries.c.conversation_id == conversation_id
-            return (await connection.execute(delete(deliveries).where(which))).rowcount
+        statement = delete(deliveries).where(deliveries.c.conversation_id == conversation_id)
+        return await self._database.write(lambda connection: connection.execute(statement).rowcount)
 
 
-async def enqueue(
-    connection: AsyncConnection, conversation_id: str, wanted: Sequence[tuple[Mapping[str, Any], str]], now: float
-) -> None:
-    """Add deliveries, target and event of each, within somebody's transaction."""
-    rows = [
+def queued(conversation_id: str, wanted: Sequence[tuple[Mapping[str, Any], str]], now: float) -> list[dict[str, Any]]:
+    """The rows of deliveries, target and event of each, for somebody's transaction to insert."""
+    return [
         {
             "target": dumps(target),
             "conversation_id": conversation_id,
@@ -99,8 +95,6 @@ async def enqueue(
         }
         for target, event in wanted
     ]
-    if rows:
-        await connection.execute(insert(deliveries), rows)
 
 
 def _delivery(row: Row[Any]) -> Delivery:

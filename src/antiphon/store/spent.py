@@ -22,10 +22,10 @@ class SpentTokens:
 
         `expires_at`: from when on the token is void by itself, so that it need not be remembered.
         """
+        # The primary key decides, in either database, also between two that come at once.
+        statement = insert(spent_tokens).values(token_id=token_id, expires_at=expires_at)
         try:
-            async with self._database.write() as connection:
-                # The primary key decides, in either database, also between two that come at once.
-                await connection.execute(insert(spent_tokens).values(token_id=token_id, expires_at=expires_at))
+            await self._database.write(lambda connection: connection.execute(statement))
         except StoreError as error:
             if isinstance(error.__cause__, IntegrityError):
                 return False
@@ -34,5 +34,5 @@ class SpentTokens:
 
     async def sweep(self, *, now: float) -> int:
         """Forget tokens that have expired. Returns how many."""
-        async with self._database.write() as connection:
-            return (await connection.execute(delete(spent_tokens).where(spent_tokens.c.expires_at <= now))).rowcount
+        statement = delete(spent_tokens).where(spent_tokens.c.expires_at <= now)
+        return await self._database.write(lambda connection: connection.execute(statement).rowcount)
