@@ -95,15 +95,18 @@ class SoundServer:
 
 
 class Monitor:
-    """Records what a sink plays, with the time of every sample. To be used in a program that the server runs.
+    """Records what a sink plays, with the time of every sample.
+
+    `environment`: the server's; left out where this is used in a program that the server runs.
 
     While it listens, a null sink works in steps of 10 ms; otherwise in steps of up to 2 s, unlike any sound card.
     """
 
-    def __init__(self, sink: str = "speaker") -> None:
+    def __init__(self, sink: str = "speaker", environment: dict[str, str] | None = None) -> None:
         self._process = subprocess.Popen(
             ["parec", f"--device={sink}.monitor", "--latency-msec=10", "--raw", f"--rate={RATE}", "--channels=1"],
             stdout=subprocess.PIPE,
+            env=environment,
         )
         self._audio = bytearray()
         self._anchor = float("inf")

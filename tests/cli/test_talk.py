@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import math
 import os
 import pty
 import re
-import select
-import signal
 import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from fcntl import ioctl
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from antiphon.audio.wav import read_tracks, write_wav
 
 ANTIPHON = [sys.executable, "-m", "antiphon"]
 KEY = "sk_of_the_tests"
+AT_A_TERMINAL = "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.argv[1], sys.argv[1:])"
+"A session that opens a terminal has it as its own: its keyboard's Ctrl-C is for every process of the session."
+CTRL_C = "\x03"
 RATE = 16_000
 LONG = "This answer is so long that a caller who is in a hurry will want to say something before it has ended."
 RULES = [
@@ -68,18 +72,11 @@ def document(lines: list[str], *, auth: bool = False, voice: str = "pcm_16000") 
     }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of `antiphon serve` with agents of every kind."""
-    folder = tmp_path_factory.mktemp("talk")
+@contextmanager
+def serving(folder: Path, kinds: dict[str, dict[str, Any]]) -> Generator[str]:
+    """The address of `antiphon serve` with these agents, whose files are in `folder / "agents"`."""
     agents = folder / "agents"
     agents.mkdir()
-    kinds = {
-        "desk": document(["weather in Rome", "goodbye"]),
-        "hasty": document(["story", "goodbye please stop now"]),
-        "telephone": document(["goodbye"], voice="ulaw_8000"),
-        "private": document([], auth=True),
-    }
     for name, agent in kinds.items():
         (agents / f"{name}.json").write_text(json.dumps(agent), encoding="utf-8")
     process = subprocess.Popen(
@@ -90,9 +87,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     )
     assert process.stdout is not None
     with process.stdout:
-        yield process.stdout.readline().split()[2]
-        process.terminate()
-        process.wait(10)
+        try:
+            yield process.stdout.readline().split()[2]
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with agents of every kind."""
+    kinds = {
+        "desk": document(["weather in Rome", "goodbye"]),
+        "hasty": document(["story", "goodbye please stop now"]),
+        "telephone": document(["goodbye"], voice="ulaw_8000"),
+        "private": document([], auth=True),
+    }
+    with serving(tmp_path_factory.mktemp("talk"), kinds) as address:
+        yield address
 
 
 def environment(**given: str) -> dict[str, str]:
@@ -320,44 +332,54 @@ def test_the_tools_definitions_can_be_shown(tools: Path) -> None:
 
 
 class Terminal:
-    """The verb on a terminal of 100 columns and 30 lines."""
+    """The verb on a terminal of 100 columns and 30 lines, whose Ctrl-C it gets."""
 
-    def __init__(self, *arguments: str | Path) -> None:
+    def __init__(self, *arguments: str | Path, **given: str) -> None:
         self._own, theirs = pty.openpty()
         ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-        command = [*ANTIPHON, "talk", *map(str, arguments)]
+        command = [sys.executable, "-S", "-c", AT_A_TERMINAL, *ANTIPHON, "talk", *map(str, arguments)]
         self.process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(), start_new_session=True
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**given), start_new_session=True
         )
         os.close(theirs)
         self.seen = ""
+        self._is_over = False
+        self._more = threading.Condition()
+        # Whether or not anybody waits for it: a program whose terminal is not read stands still.
+        self._reading = threading.Thread(target=self._read, daemon=True)
+        self._reading.start()
 
-    def read_until(self, pattern: str, seconds: float = 20.0) -> None:
-        """Reads until what was shown since the start matches."""
-        while not re.search(pattern, self.seen, re.DOTALL):
-            ready, _, _ = select.select([self._own], [], [], seconds)
-            assert ready, self.seen
-            assert self._read(), self.seen
+    def read_until(self, pattern: str) -> None:
+        """Until what was shown since the start matches; a minute's patience."""
+        with self._more:
+            self._more.wait_for(lambda: self._is_over or re.search(pattern, self.seen, re.DOTALL), 60)
+            assert re.search(pattern, self.seen, re.DOTALL), self.seen
 
     def type(self, text: str) -> None:
         """Keys."""
         os.write(self._own, text.encode())
 
     def end(self) -> int:
-        """Reads to the end; the exit code."""
-        while self._read():
-            pass
+        """Waits for the end; the exit code."""
+        self._reading.join(60)
+        assert not self._reading.is_alive(), self.seen
         os.close(self._own)
         return self.process.wait(10)
 
-    def _read(self) -> bool:
-        try:
-            data = os.read(self._own, 65536)
-        except OSError as error:
-            assert error.errno == errno.EIO  # noqa: PT017 - how a terminal's end is told
-            return False
-        self.seen += data.decode("utf-8", "replace")
-        return bool(data)
+    def _read(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        while True:
+            try:
+                data = os.read(self._own, 65536)
+            except OSError as error:
+                assert error.errno == errno.EIO  # noqa: PT017 - how a terminal's end is told
+                data = b""
+            with self._more:
+                self.seen += decoder.decode(data)
+                self._is_over = not data
+                self._more.notify_all()
+            if not data:
+                return
 
     def frames(self) -> list[str]:
         """What stood on the screen, one drawing after another."""
@@ -389,7 +411,7 @@ def test_ctrl_c_ends_politely(server: str, tmp_path: Path) -> None:
     wav = voice(tmp_path / "said.wav", 10.0)
     terminal = Terminal("desk", "--url", server, "--wav", wav, "--record", record, "--variable", "name=Ada")
     terminal.read_until("Hello Ada")
-    os.kill(terminal.process.pid, signal.SIGINT)
+    terminal.type(CTRL_C)
     assert terminal.end() == 0
     assert "Traceback" not in terminal.seen
     assert record.exists()

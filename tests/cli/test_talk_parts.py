@@ -81,11 +81,23 @@ def test_a_tool_is_one_entry_from_call_to_result() -> None:
 def test_a_latency_belongs_to_its_answer_whichever_comes_first() -> None:
     """Sound may arrive before the text or after it."""
     before, after = folded(ev.UserTranscript(text="hi")), folded(ev.UserTranscript(text="hi"))
-    before.answered(0.3)
+    before.answered(0.3, 0.9)
     before.take(ev.AgentResponse(text="Hello."), 1.0)
     after.take(ev.AgentResponse(text="Hello."), 1.0)
-    after.answered(0.3)
+    after.answered(0.3, 1.1)
     assert before.entries[-1].latency == after.entries[-1].latency == 0.3
+
+
+def test_a_latency_does_not_belong_to_what_was_said_before_the_user_spoke() -> None:
+    """Not though the user's words wait in line while the answer sounds; nor to an answer after the next."""
+    transcript = folded(ev.AgentResponse(text="Hello."))
+    transcript.answered(0.5, 4.0)
+    transcript.take(ev.UserTranscript(text="a story"), 4.001)
+    transcript.take(ev.AgentResponse(text="Once upon a time."), 4.002)
+    assert [entry.latency for entry in transcript.entries] == [None, None, 0.5]
+    transcript.answered(0.5, 8.0)
+    transcript.take(ev.AgentResponse(text="Are you still there?"), 30.0)
+    assert [entry.latency for entry in transcript.entries][2:] == [0.5, None]
 
 
 def test_a_meter_goes_by_decibels_of_full_scale() -> None:

@@ -414,7 +414,8 @@ def test_a_device_of_another_name(sound: FakeSoundDevice) -> None:
 
 def test_a_device_that_is_pulled_out_is_told(sound: FakeSoundDevice, caplog: pytest.LogCaptureFixture) -> None:
     """With the list of devices; a stream that is closed on purpose is not."""
-    interface, ears = DefaultAudioInterface(), Ears()
+    lost: list[str] = []
+    interface, ears = DefaultAudioInterface(on_loss=lost.append), Ears()
     interface.start(ears)
     sound.microphone.finished_callback()
     sound.microphone.capture(SAMPLE)  # comes after the report on the same thread
@@ -423,6 +424,7 @@ def test_a_device_that_is_pulled_out_is_told(sound: FakeSoundDevice, caplog: pyt
     assert [record.message for record in caplog.records] == [
         "the microphone is gone. The sound devices were:\n['  0 card, ALSA (1 in, 2 out)']"
     ]
+    assert lost == ["microphone"]
 
 
 # ------------------------------------------------------------------------------------------------------------ async

@@ -62,7 +62,7 @@ def test_a_spoken_conversation(tmp_path: Path) -> None:
     """The greeting is in the file of what was heard."""
     write_wav(tmp_path / "question.wav", 16000, bytes(32000))
     files = (str(tmp_path / "question.wav"), str(tmp_path / "heard.wav"))
-    conversation, said = printed("spoken.py", tmp_path, *files, "3")
+    conversation, said = printed("spoken.py", tmp_path, *files, "8")
     assert conversation.startswith("conversation: conv_")
     assert said == f"agent: {GREETING}"
     _, heard = read_wav(tmp_path / "heard.wav")

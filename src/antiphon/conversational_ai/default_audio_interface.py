@@ -41,6 +41,7 @@ class _PortAudioInterface:
         input_format: str,
         output_format: str,
         echo_cancellation: bool,
+        on_loss: Callable[[str], None] | None,
     ) -> None:
         if input_chunk_ms <= 0 or output_chunk_ms <= 0:
             raise ValueError("a chunk must last some milliseconds")
@@ -57,6 +58,7 @@ class _PortAudioInterface:
                 input_seconds=input_chunk_ms / 1000,
                 output_seconds=output_chunk_ms / 1000,
                 echo_cancellation=echo_cancellation,
+                on_loss=on_loss,
             ),
             parse_format(input_format),
             parse_format(output_format),
@@ -87,7 +89,8 @@ class DefaultAudioInterface(_PortAudioInterface, AudioInterface):
     `input_device`, `output_device`: index, name or part of the name (`antiphon doctor` lists them); None is the
     system's default. `input_format`, `output_format`: those of the conversation until it announces others, as
     Antiphon's conversations do through `set_formats`. `echo_cancellation`: keep what the loudspeaker says out of what
-    the microphone hears, for which `antiphon[aec]` must be installed.
+    the microphone hears, for which `antiphon[aec]` must be installed. `on_loss`: called, on a thread of ours, with
+    `microphone` or `loudspeaker` when that is gone, which is logged in any case.
 
     May be started again after it was stopped.
 
@@ -106,6 +109,7 @@ class DefaultAudioInterface(_PortAudioInterface, AudioInterface):
         input_format: str = "pcm_16000",
         output_format: str = "pcm_16000",
         echo_cancellation: bool = False,
+        on_loss: Callable[[str], None] | None = None,
     ) -> None:
         self._choose(
             input_chunk_ms,
@@ -115,6 +119,7 @@ class DefaultAudioInterface(_PortAudioInterface, AudioInterface):
             input_format,
             output_format,
             echo_cancellation,
+            on_loss,
         )
 
     def start(self, input_callback: Callable[[bytes], None]) -> None:
@@ -168,6 +173,7 @@ class AsyncDefaultAudioInterface(_PortAudioInterface, AsyncAudioInterface):
         input_format: str = "pcm_16000",
         output_format: str = "pcm_16000",
         echo_cancellation: bool = False,
+        on_loss: Callable[[str], None] | None = None,
     ) -> None:
         self._choose(
             input_chunk_ms,
@@ -177,6 +183,7 @@ class AsyncDefaultAudioInterface(_PortAudioInterface, AsyncAudioInterface):
             input_format,
             output_format,
             echo_cancellation,
+            on_loss,
         )
         self._stopped = futures.Future()
         self._interruptions = 0

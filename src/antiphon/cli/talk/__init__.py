@@ -115,6 +115,7 @@ def talk(
                 mute=mute,
                 as_json=as_json,
                 limit=limit,
+                verbose=verbose,
                 **_tools(tools),
             )
         )
@@ -123,9 +124,10 @@ def talk(
         raise typer.Exit(1) from error
 
 
-async def _talk(url: str | None, agents: Path | None, *, api_key: str | None, **wishes: Any) -> None:
+async def _talk(url: str | None, agents: Path | None, *, api_key: str | None, verbose: bool, **wishes: Any) -> None:
     from .call import Call, Wishes
     from .sound import Spoken
+    from .standard_error import quiet_libraries
 
     for path in wishes["wavs"]:
         Spoken(path)  # before anybody is rung up
@@ -135,6 +137,8 @@ async def _talk(url: str | None, agents: Path | None, *, api_key: str | None, **
             folder = agents or stack.enter_context(as_file(files("antiphon.cli.demo") / "agents"))
             data = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             url = await stack.enter_async_context(serving(folder, data, api_key))
+        if not (verbose or wishes["text"] or wishes["wavs"]):
+            stack.enter_context(quiet_libraries())
         await Call(Wishes(url=url, api_key=api_key, **wishes)).hold()
 
 

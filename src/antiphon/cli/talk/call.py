@@ -93,18 +93,7 @@ class Call:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._ended.set)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                drawing = tasks.create_task(self._view.run())
-                try:
-                    await self._connect()
-                    speaking = tasks.create_task(self._speak())
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(self._wishes.limit):
-                            await self._ended.wait()
-                    speaking.cancel()
-                finally:
-                    drawing.cancel()
-                    await self._hang_up()
+            await self._converse()
         except* Exception as failed:
             raise failed.exceptions[0] from failed
         finally:
@@ -121,6 +110,20 @@ class Call:
             raise SessionError(f"the conversation broke off: {self._why()}")
 
     # ------------------------------------------------------------------------------------------------- both ends
+
+    async def _converse(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            drawing = tasks.create_task(self._view.run())
+            try:
+                await self._connect()
+                speaking = tasks.create_task(self._speak())
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._wishes.limit):
+                        await self._ended.wait()
+                speaking.cancel()
+            finally:
+                drawing.cancel()
+                await self._hang_up()
 
     async def _connect(self) -> None:
         try:
@@ -154,9 +157,10 @@ class Call:
     def _explained(self, error: BaseException) -> Exception:
         """What went wrong, in one sentence and with what to do about it."""
         if isinstance(error, DeviceError):
-            return DeviceError(
-                f"{str(error).splitlines()[0].removesuffix(' The sound devices are:')} U{_NO_SOUND[1:]}."
-            )
+            what, _, devices = str(error).partition(" The sound devices are:\n")
+            if devices.strip() == "none":
+                what = "there is no sound device."
+            return DeviceError(f"{' '.join(what.split())} U{_NO_SOUND[1:]}.")
         if isinstance(error, OSError):
             return SessionError(f"there is no server at {self._wishes.url}: {error}")
         if self._transcript.error is not None:
@@ -176,7 +180,8 @@ class Call:
             await self._conversation.end_session()
             await self._conversation.wait_for_session_end()
         except Exception as error:  # noqa: BLE001 - explained when all is closed
-            self._failure = error if self._transcript.conversation_id is not None else None
+            if self._transcript.conversation_id is not None:
+                self._failure = error
 
     def _made(self, *, requires_auth: bool) -> AsyncConversation:
         wishes = self._wishes
@@ -205,6 +210,7 @@ class Call:
                 input_device=self._wishes.input_device,
                 output_device=self._wishes.output_device,
                 echo_cancellation=self._wishes.echo_cancellation,
+                on_loss=self._lost_on_thread,
             )
         except ImportError as error:
             raise DeviceError(f"{error}; {_NO_SOUND}") from error
@@ -221,6 +227,14 @@ class Call:
         self._details = details
         self._ended.set()
 
+    def _lost_on_thread(self, device: str) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is talking any more
+            self._loop.call_soon_threadsafe(self._lost, device)
+
+    def _lost(self, device: str) -> None:
+        self._failure = self._failure or DeviceError(f"the {device} is gone.")
+        self._ended.set()
+
     def _take(self, event: ev.ServerEvent | ev.ClientEvent) -> None:
         seconds = 0.0
         if isinstance(event, ev.ConversationMetadata):
@@ -235,7 +249,7 @@ class Call:
         self._view.take(event, self._now())
 
     def _answered(self, latency: float) -> None:
-        self._transcript.answered(latency)
+        self._transcript.answered(latency, self._now())
         self._view.answered(latency, self._now())
 
     def _now(self) -> float:

@@ -36,7 +36,7 @@ def screen() -> Screen:
     ):
         transcript.take(event, now)
         if isinstance(event, ev.AgentResponse) and event.event_id > 1:
-            transcript.answered(0.672 if event.event_id == 3 else 0.603)
+            transcript.answered(0.672 if event.event_id == 3 else 0.603, now)
     title = "antiphon talk · front_desk · http://127.0.0.1:8080"
     return Screen(title, transcript, input_rms=120.0, output_rms=4_000.0, seconds=11.2)
 

@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from antiphon.protocol import events as ev
 
+_TEXT_BEHIND_SOUND = 5.0
+"Seconds after an answer's first sound in which its text comes; later ones are of another answer."
+
 
 @dataclass(slots=True)
 class Entry:
@@ -43,21 +46,26 @@ class Transcript:
     interruptions: int = 0
     error: str | None = None
     "What the server has said is wrong."
-    _latency: float | None = None
+    _latency: tuple[float, float] | None = None
+    "Of an answer whose sound has come before its text, and when that was."
 
     @property
     def median_latency(self) -> float | None:
         """Seconds; None before the first answer."""
         return median(self.latencies) if self.latencies else None
 
-    def answered(self, latency: float) -> None:
-        """The agent begins to answer, `latency` seconds after the user's last sound or the typed message."""
+    def answered(self, latency: float, now: float) -> None:
+        """The agent begins to answer, `latency` seconds after the user's last sound or the typed message.
+
+        Sound does not wait in line with the texts: the newest of them may be from before the user has spoken.
+        """
         self.latencies.append(latency)
         newest = self.entries[-1] if self.entries else None
-        if newest is not None and newest.who == "agent" and newest.latency is None and not newest.is_interrupted:
+        is_answer = newest is not None and newest.who == "agent" and newest.at >= now - latency
+        if newest is not None and is_answer and newest.latency is None and not newest.is_interrupted:
             newest.latency = latency
         else:
-            self._latency = latency
+            self._latency = latency, now
 
     def take(self, event: ev.ServerEvent | ev.ClientEvent, now: float) -> None:
         """One event of either side."""
@@ -119,7 +127,9 @@ class Transcript:
         entry.text, entry.is_unfinished = text.strip(), is_unfinished
 
     def _agent(self, text: str, now: float, event_id: int | str | None) -> Entry:
-        entry = Entry("agent", text, now, event_id, latency=self._latency)
+        entry = Entry("agent", text, now, event_id)
+        if self._latency is not None and now - self._latency[1] < _TEXT_BEHIND_SOUND:
+            entry.latency = self._latency[0]
         self._latency = None
         self.entries.append(entry)
         return entry

@@ -88,6 +88,8 @@ class Choice:
     input_seconds: float = 0.02
     output_seconds: float = 0.02
     echo_cancellation: bool = False
+    on_loss: Callable[[str], None] | None = None
+    "Told, on a thread of ours, `microphone` or `loudspeaker` when that is gone."
 
 
 class SoundCard:
@@ -252,8 +254,11 @@ class SoundCard:
 
     def _report_loss(self, name: str) -> None:
         backend = self._backend
-        if backend is not None:
-            logger.error("the %s is gone. The sound devices were:\n%s", name, backend.devices() or "  none")
+        if backend is None:
+            return
+        logger.error("the %s is gone. The sound devices were:\n%s", name, backend.devices() or "  none")
+        if self._choice.on_loss is not None:
+            self._choice.on_loss(name)
 
 
 def load_backend() -> Callable[[], Backend]:
