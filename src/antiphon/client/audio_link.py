@@ -81,7 +81,7 @@ class AudioLink:
         if self._unplayed_bytes + len(audio) > _UNPLAYED_BYTES:
             logger.error("the audio interface does not take its audio: some is lost")
             return
-        if self._idle and not self._work and self._begun is None and asyncio.current_task() is None:
+        if self._idle and not self._work and self._begun is None and asyncio.current_task(self._loop) is None:
             self._begin(audio)
             return
         self._unplayed_bytes += len(audio)
@@ -135,8 +135,7 @@ class AudioLink:
         """Has an async interface play `audio` now, in the name of the task that would do it one turn of the loop later:
         that turn is a good part of the way from the socket to the device. Where the interface waits for something, the
         task goes on with it."""
-        playing = self._do(self._loop, audio)
-        self._unplayed_bytes += len(audio)
+        playing = self._play(audio)
         task = self._task
         assert task is not None
         enter_task(self._loop, task)
@@ -164,6 +163,12 @@ class AudioLink:
             await self._call(loop, self._interface.start, hear_async)
         else:
             await threads.in_thread(self._interface.start, hear)
+
+    async def _play(self, audio: bytes) -> None:
+        try:
+            await cast("Awaitable[None]", self._interface.output(audio))
+        except Exception:
+            logger.exception("the audio interface failed")
 
     async def _do(self, loop: asyncio.AbstractEventLoop, work: bytes | tuple[str, str] | Literal["interrupt"]) -> None:
         try:

@@ -229,7 +229,7 @@ class Connection:
                 sending = tasks.create_task(self._send(socket))
             else:
                 self._flush()
-                self._direct.begin(self._take_directly)
+                self._direct.begin(self.take)
             await self._leaving.wait()
             if self._playing is not None and self._ending.is_set():
                 self._playing.cancel()
@@ -280,14 +280,6 @@ class Connection:
                 self.end(details)
             self._leaving.set()
 
-    def _take_directly(self, message: str | bytes) -> None:
-        if self._ending.is_set():
-            return
-        try:
-            self.take(message)
-        except Exception:
-            logger.exception("Error receiving message", extra=self._extra())
-
     def _flush(self) -> None:
         """Has what waits sent: at once where the socket can do that, else by the task that sends."""
         if self._direct is None:
@@ -298,15 +290,20 @@ class Connection:
 
     def take(self, message: str | bytes) -> None:
         """Does what a message asks for, and tells the application."""
+        if self.details is not None:
+            return
         try:
-            events = self._protocol.receive(_text(message))
+            if isinstance(message, bytes):
+                raise RemoteProtocolError("a binary frame, where the protocol has only text")
+            events = self._protocol.receive(message)
+            self._flush()  # it may have been a ping
+            for event in events:
+                self._act_on(event)
         except RemoteProtocolError as error:
             logger.warning("a message of the server was ignored", extra=self._extra(), exc_info=True)
             self.report(error)
-            return
-        self._flush()  # it may have been a ping
-        for event in events:
-            self._act_on(event)
+        except Exception:
+            logger.exception("Error receiving message", extra=self._extra())
 
     def _act_on(self, event: ServerEvent) -> None:
         if isinstance(event, AgentAudio) and self._link is not None and event.audio:
@@ -393,9 +390,3 @@ class Connection:
 
     def _extra(self) -> dict[str, str | None]:
         return {"conversation_id": self._protocol.conversation_id}
-
-
-def _text(message: str | bytes) -> str:
-    if isinstance(message, bytes):
-        raise RemoteProtocolError("a binary frame, where the protocol has only text")
-    return message

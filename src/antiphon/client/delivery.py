@@ -125,7 +125,8 @@ class EventStream:
     def put(self, event: ServerEvent) -> None:
         """Adds an event."""
         self._backlog.add(event)
-        self._changed.set()
+        if self._backlog.claimed:  # else nobody waits
+            self._changed.set()
 
     def close(self) -> None:
         """Ends the iteration after what is waiting."""

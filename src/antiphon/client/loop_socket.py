@@ -36,8 +36,8 @@ class LoopSocket(picows.WSListener):
     def __init__(self, most: int) -> None:
         self._most = most
         self._transport: Any = None
-        self._take: Callable[[str | bytes], None] | None = None
         self._kept: list[str | bytes] = []
+        self._take: Callable[[str | bytes], None] = self._kept.append
         self._fragments: list[bytes] = []
         self._kind: Any = None
         self._received: Close | None = None
@@ -55,10 +55,10 @@ class LoopSocket(picows.WSListener):
         kind = frame.msg_type
         if frame.payload_size > self._most:
             return  # picows breaks off for it, but may hand it over before
-        if kind == picows.WSMsgType.CLOSE:
+        if kind == picows.WSMsgType.TEXT and frame.fin:
+            self._take(_text(frame.get_payload_as_utf8_text))
+        elif kind == picows.WSMsgType.CLOSE:
             self._close_received(frame)
-        elif kind == picows.WSMsgType.TEXT and frame.fin:
-            self._give(_text(frame.get_payload_as_bytes()))
         elif kind in (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION):
             self._join(kind, frame)
 
@@ -71,9 +71,9 @@ class LoopSocket(picows.WSListener):
     def begin(self, take: Callable[[str | bytes], None]) -> None:
         """From now on `take` gets the messages, first those that have come already."""
         self._take = take
-        kept, self._kept = self._kept, []
-        for message in kept:
+        for message in self._kept:
             take(message)
+        self._kept.clear()
 
     def send_now(self, text: str) -> None:
         """Writes a message; does nothing where the socket is closed, which the reader learns."""
@@ -107,12 +107,6 @@ class LoopSocket(picows.WSListener):
         except picows.WSProtocolError as error:  # picows has closed the socket for it
             self._sent = self._sent or Close(int(error.code), str(error))
 
-    def _give(self, message: str | bytes) -> None:
-        if self._take is not None:
-            self._take(message)
-        else:
-            self._kept.append(message)
-
     def _join(self, kind: Any, frame: Any) -> None:
         if kind != picows.WSMsgType.CONTINUATION:
             self._kind, self._fragments = kind, []
@@ -121,7 +115,7 @@ class LoopSocket(picows.WSListener):
             raise picows.WSProtocolError(picows.WSCloseCode.MESSAGE_TOO_BIG, "the message is too big")
         if frame.fin:
             whole, self._fragments = b"".join(self._fragments), []
-            self._give(_text(whole) if self._kind == picows.WSMsgType.TEXT else whole)
+            self._take(_text(whole.decode) if self._kind == picows.WSMsgType.TEXT else whole)
 
     def _close_received(self, frame: Any) -> None:
         code = frame.get_close_code()
@@ -143,9 +137,9 @@ class LoopSocket(picows.WSListener):
         return kind(received, sent, None if received is None or sent is None else sent is received)
 
 
-def _text(payload: bytes) -> str:
+def _text(decode: Callable[[], str]) -> str:
     try:
-        return payload.decode()
+        return decode()
     except UnicodeDecodeError as error:
         raise picows.WSProtocolError(picows.WSCloseCode.INVALID_TEXT, "the message is no UTF-8") from error
 

@@ -242,7 +242,7 @@ class ThreadConnection:
         self._is_direct = self._connect is connect
         if self._is_direct:  # else a stand-in, which may know no more than the original gives it
             options = {"compression": None, "close_timeout": _CLOSE_TIMEOUT}
-            options["take"] = self._pass_on
+            options["take"] = self.take if self._on_message is None else self._pass_on
             if address.is_loopback(url):
                 options["proxy"] = None
         if self._headers:
@@ -292,7 +292,8 @@ class ThreadConnection:
             with self._receiving:
                 events = self._protocol.receive(message)
                 self._unsent.extend(self._protocol.messages_to_send())
-            self._flush()  # it may have been a ping
+            if self._unsent:  # it was a ping
+                self._flush()
             for event in events:
                 self._act_on(event)
         except RemoteProtocolError as error:

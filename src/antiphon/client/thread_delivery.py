@@ -87,14 +87,16 @@ class EventQueue:
 
     def __init__(self) -> None:
         self._backlog = Backlog()
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._closed = False
 
     def put(self, event: ServerEvent) -> None:
         """Adds an event."""
-        with self._changed:
+        with self._lock:
             self._backlog.add(event)
-            self._changed.notify()
+            if self._backlog.claimed:  # else nobody waits
+                self._changed.notify()
 
     def close(self) -> None:
         """Ends the iteration after what is waiting."""
