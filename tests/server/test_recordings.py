@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -45,6 +47,15 @@ async def conversation(server: Any, agent_id: str = "voice") -> str:
         await caller.hear("audio" if agent_id != "desk" else "ping")
     await server.services.sessions.idle()
     return metadata["conversation_id"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no urgency of their own")
+def test_sound_is_encoded_by_a_thread_that_steps_back() -> None:
+    """Whatever else wants the processor, conversations first of all, gets it before."""
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    theirs = recorders.ENCODING.submit(os.getpriority, os.PRIO_PROCESS, 0).result()
+    assert theirs == min(19, ours + recorders.STEP_BACK)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == ours
 
 
 def test_a_conversation_leaves_its_recording(serving: Serving, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from antiphon.errors import SessionError, StoreError
 
-from .recorder import Recorder
+from .recorder import ENCODING, Recorder
 from .records import Analyse, Records
 from .webhooks import PostCallWebhook
 
@@ -186,7 +186,7 @@ class Sessions:
                 if (recorder := conversation.recorder) is not None and (sound := recorder.take()):
                     sounds.append((conversation.conversation_id, recorder, sound))
             if sounds:
-                await asyncio.to_thread(self._append_sound, sounds)
+                await asyncio.get_running_loop().run_in_executor(ENCODING, self._append_sound, sounds)
             alive = [conversation.conversation_id for conversation in conversations if conversation.pieces]
             if not pieces and not alive:
                 return
@@ -221,7 +221,8 @@ class Sessions:
             async with self._writing:  # what was taken before is encoded before
                 conversation.recorder = None
                 sound = recorder.take_rest()
-            await asyncio.to_thread(self._append_last_sound, identifier, recorder, sound)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(ENCODING, self._append_last_sound, identifier, recorder, sound)
         for attempt in range(LAST_ATTEMPTS):
             try:
                 await self._append(conversation)
