@@ -24,8 +24,8 @@ LARGEST_FRAME = 2 * MAX_MESSAGE_BYTES
 """What uvicorn takes in, twice the protocol's limit: what lies between still reaches the conversation, which tells the
 client what is wrong before it closes. What is larger, uvicorn cuts off with the bare close code 1009."""
 SWITCH_INTERVAL = 0.001
-"""Seconds for which a thread at work in Python may hold up the event loop, each time that the loop wakes up. With Python's
-own 5 ms a timer comes 5 ms late, one in a hundred 16; with this, 1.2 and 1.9."""
+"""Seconds for which a thread at work in Python may hold up the event loop, each time that the loop wakes up. With
+Python's own 5 ms a timer comes 5 ms late, one in a hundred 16; with this, 1.2 and 1.9."""
 
 
 def serve(settings: Settings) -> int:
