@@ -33,8 +33,8 @@ def _step_back() -> None:
 
 
 ENCODING = ThreadPoolExecutor(1, "antiphon-recorder", _step_back)
-"""Where sound is encoded. Half a second of fifty conversations takes 0.1 s of a processor: where there is only one, what
-the agents say would be as late as that. LAME runs without the interpreter's lock, so that nobody waits for it."""
+"""Where sound is encoded. Half a second of fifty conversations takes 0.1 s of a processor: where there is only one,
+what the agents say would be as late as that. LAME runs without the interpreter's lock, so that nobody waits for it."""
 
 
 class Recorder:
