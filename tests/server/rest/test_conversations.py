@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import httpx
+import pytest
 
 Serving = Callable[..., AbstractAsyncContextManager[Any]]
 LIST = "/v1/convai/conversations"
@@ -82,6 +83,20 @@ def test_conversations_are_found_by_what_is_known_of_them(serving: Serving, cloc
             assert await found(exclude_statuses="done") == set()
             assert await found(main_languages="en") == {ann, bob}
             assert await found(topic_ids="unknown") == {ann, bob}
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("name", ["call_start_after_unix", "call_duration_max_secs", "rating_min"])
+@pytest.mark.parametrize("number", [2**63, -(10**400)])
+def test_numbers_that_no_database_takes_are_refused(serving: Serving, name: str, number: int) -> None:
+    """With a reason; a schema-based fuzzer found them to be a server's error."""
+
+    async def scene() -> None:
+        async with serving() as server, client(server) as asking:
+            answer = await asking.get(LIST, params={name: str(number)})
+            assert answer.status_code == 422
+            assert name in answer.text
 
     asyncio.run(scene())
 

@@ -24,7 +24,10 @@ STATUSES = ("initiated", "in-progress", "processing", "done", "failed")
 MOST = 100
 "Conversations on a page."
 
-Found = Annotated[int | None, Query()]
+_MOST_NUMBER = 2**53
+"What every JSON library reads exactly, and every database takes."
+Found = Annotated[int | None, Query(ge=-_MOST_NUMBER, le=_MOST_NUMBER)]
+Stars = Annotated[int | None, Query(ge=1, le=5)]
 Word = Annotated[str | None, Query()]
 
 
@@ -40,8 +43,8 @@ async def list_conversations(
     call_start_after_unix: Found = None,
     call_duration_min_secs: Found = None,
     call_duration_max_secs: Found = None,
-    rating_min: Found = None,
-    rating_max: Found = None,
+    rating_min: Stars = None,
+    rating_max: Stars = None,
     main_languages: Annotated[list[str] | None, Query()] = None,
     exclude_statuses: Annotated[list[str] | None, Query()] = None,
     text_only: Annotated[bool | None, Query()] = None,
