@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Processes that the suite is spread over: much of it waits for sound. A file's tests stay together, with what they share.
+WORKERS ?= 2
 
 # Each folder tests/compat/<client> with a lock file is a foreign client, tested from an environment of its own.
 # Those in Python have a requirements.lock, those of Node a package-lock.json without addresses: the user's npm knows them
@@ -28,7 +30,7 @@ demo: .venv/.installed
 # A client that cannot be installed (no network) has its tests skipped, or failed under ANTIPHON_REQUIRE_ALL=1.
 test: .venv/.installed
 	@$(MAKE) --no-print-directory --keep-going $(CLIENTS:%=.venv-compat-%) || echo 'not every foreign client is installed' >&2
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 check: .venv/.installed
 	.venv/bin/ruff check
