@@ -72,7 +72,7 @@ from .rest import (
     workspace_settings,
 )
 from .rest.callers import Callers
-from .rest.errors import add_error_answers
+from .rest.errors import REPORTED, add_error_answers
 from .retention import Retention
 from .services import Services
 from .sessions import Sessions
@@ -295,7 +295,11 @@ class Application:
                 MutableHeaders(scope=message)["request-id"] = request_id
             await send(message)
 
-        await self._rest(scope, receive, send_with_id)
+        try:
+            await self._rest(scope, receive, send_with_id)
+        except Exception:
+            if REPORTED not in scope:  # else it is raised again only for a log that has it already
+                raise
 
 
 def rest_app() -> FastAPI:

@@ -108,6 +108,8 @@ class Program:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._heard_at = 0.0
         self._failure = ""
+        self._voices: Installed | None = None
+        "They do not change while it runs, and to read the list takes 5 ms."
         self.lost = False
         "Whether it has ended, or was closed."
 
@@ -118,8 +120,10 @@ class Program:
 
     async def installed(self) -> Installed:
         """Which voices there are. Raises ProgramError."""
-        async with aclosing(self._ask(b"V")) as frames:
-            return parse_installed([payload.decode() async for _, payload in frames])
+        if self._voices is None:
+            async with aclosing(self._ask(b"V")) as frames:
+                self._voices = parse_installed([payload.decode() async for _, payload in frames])
+        return self._voices
 
     async def speak(self, request: Request) -> AsyncGenerator[Word]:
         """The words as they are made. Closing this stops it. Raises ProgramError."""

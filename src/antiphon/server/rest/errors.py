@@ -19,6 +19,9 @@ from antiphon.store.resources import CursorError
 
 logger = logging.getLogger(__name__)
 
+REPORTED = "antiphon.reported"
+"In the scope of a request that failed, once the log and the client know."
+
 _TYPES = {
     401: "authentication_error",
     403: "authorization_error",
@@ -113,4 +116,5 @@ async def _refused(request: Request, error: HTTPException) -> JSONResponse:
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:
     logger.error("a request failed", exc_info=error, extra={"request_id": request.scope.get("request_id", "")})
+    request.scope[REPORTED] = True
     return problem(request, 500, "internal_error", "the server failed; its log says why, under this request_id")
