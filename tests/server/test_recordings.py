@@ -7,6 +7,7 @@ import base64
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -120,6 +121,32 @@ def test_a_conversation_that_goes_on_has_no_recording_yet(
                 await caller.hear("ping")
             assert (await server.get(f"/v1/convai/conversations/{identifier}/audio")).status_code == 404
             assert (await server.get(f"/v1/convai/conversations/{identifier}")).json()["has_audio"] is False
+
+    asyncio.run(scene())
+
+
+def test_words_do_not_wait_for_sound(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that dies while its encoder is busy elsewhere has what was said until then."""
+    monkeypatch.setattr(recorders, "SETTLING", 0.0)
+    release = threading.Event()
+
+    async def scene() -> None:
+        async with serving() as server, asyncio.timeout(60):
+            try:
+                async with server.call("voice") as caller:
+                    await caller.initiate()
+                    identifier = (await caller.hear("conversation_initiation_metadata"))["conversation_id"]
+                    await caller.hear("agent_response")
+                    recorders.ENCODING.submit(release.wait, 60)
+                    await caller.say({"user_audio_chunk": CHUNK})
+                    await caller.hear("ping")
+                    await caller.say({"type": "user_message", "text": "book Monday"})
+                    kept = b""
+                    while b"book Monday" not in kept:
+                        await caller.hear("ping")
+                        kept = b"".join(await server.services.store.conversations.journal(identifier))
+            finally:
+                release.set()
 
     asyncio.run(scene())
 

@@ -86,6 +86,8 @@ class Sessions:
         self._idle.set()
         self._writing = asyncio.Lock()
         "Held while journals are appended to, so that lines stay in order."
+        self._encoding = asyncio.Lock()
+        "Held while settled sound is appended to recordings."
 
     @property
     def full(self) -> bool:
@@ -124,13 +126,31 @@ class Sessions:
                     self._idle.set()
 
     async def write_down(self) -> None:
-        """Keep the journals of live conversations on disk; runs until cancelled."""
+        """Keep what happens in live conversations; runs until cancelled. However long sound takes, no words wait."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write_lines())
+            tasks.create_task(self._write_sound())
+
+    async def _write_lines(self) -> None:
         while True:
             await asyncio.sleep(WRITE_INTERVAL)
             try:
                 await self._append(*self.live.values())
-            except StoreError:  # the next second's writing tries again
+            except StoreError:  # the next writing tries again
                 logger.exception("journals could not be written")
+
+    async def _write_sound(self) -> None:
+        """All that has settled, in one trip to the thread that encodes."""
+        while True:
+            await asyncio.sleep(WRITE_INTERVAL)
+            async with self._encoding:
+                sounds = [
+                    (conversation.conversation_id, recorder, sound)
+                    for conversation in self.live.values()
+                    if (recorder := conversation.recorder) is not None and (sound := recorder.take())
+                ]
+                if sounds:
+                    await asyncio.get_running_loop().run_in_executor(ENCODING, self._append_sound, sounds)
 
     async def flush(self, conversation_id: str) -> None:
         """Bring what is known of one conversation into the store now, if it is live. Raises StoreError."""
@@ -140,7 +160,7 @@ class Sessions:
     async def forget(self, conversation_id: str) -> None:
         """Write nothing more down of a conversation, if it is live."""
         if conversation := self.live.get(conversation_id):
-            async with self._writing:
+            async with self._writing, self._encoding:
                 conversation.forgotten = True
                 conversation.unwritten.clear()
                 conversation.recorder = None
@@ -173,20 +193,14 @@ class Sessions:
             logger.warning("%d conversations did not end in time", len(self.live))
 
     async def _append(self, *conversations: LiveConversation) -> None:
-        """Write unwritten lines in one transaction, and settled sound in one trip to a thread. Raises StoreError: the
-        lines stay unwritten."""
+        """Write unwritten lines in one transaction. Raises StoreError: the lines stay unwritten."""
         async with self._writing:
             pieces: dict[str, tuple[int, bytes]] = {}
             taken: list[tuple[LiveConversation, int]] = []
-            sounds: list[tuple[str, Recorder, bytes]] = []
             for conversation in conversations:
                 if conversation.unwritten:
                     pieces[conversation.conversation_id] = conversation.pieces, b"".join(conversation.unwritten)
                     taken.append((conversation, len(conversation.unwritten)))
-                if (recorder := conversation.recorder) is not None and (sound := recorder.take()):
-                    sounds.append((conversation.conversation_id, recorder, sound))
-            if sounds:
-                await asyncio.get_running_loop().run_in_executor(ENCODING, self._append_sound, sounds)
             alive = [conversation.conversation_id for conversation in conversations if conversation.pieces]
             if not pieces and not alive:
                 return
@@ -218,7 +232,7 @@ class Sessions:
         if conversation.forgotten:
             return
         if (recorder := conversation.recorder) is not None:
-            async with self._writing:  # what was taken before is encoded before
+            async with self._encoding:  # what was taken before is encoded before
                 conversation.recorder = None
                 sound = recorder.take_rest()
             loop = asyncio.get_running_loop()
