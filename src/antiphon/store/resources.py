@@ -164,7 +164,7 @@ class Resources:
         def change(connection: Connection) -> Resource:
             changed = connection.execute(update(resources).where(which).values(values)).rowcount
             row = connection.execute(_ONE, {"kind": kind, "id": plain(identifier)}).first()
-            if row is None:
+            if row is None or (not changed and expected is None):  # it was made just after it was looked for
                 raise NotFoundError(kind, identifier)
             if not changed:
                 raise ConflictError(f"the {kind} {identifier!r} was changed by somebody else at the same time")
